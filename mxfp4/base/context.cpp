@@ -1,0 +1,124 @@
+#include "mxfp4/base/context.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include <sched.h>
+
+#include "mxfp4/base/fail_internal.h"
+
+namespace mxfp4 {
+namespace {
+
+struct IsaInfo {
+  Isa isa;
+  const char* name;
+  const char* features;
+};
+
+constexpr IsaInfo kIsas[] = {
+#define MXFP4_ISA_NAME(name, features) {Isa::name, #name, features},
+#include "mxfp4/base/isas.inc"
+#undef MXFP4_ISA_NAME
+};
+
+const IsaInfo& info(Isa isa) {
+  return kIsas[static_cast<int>(isa)];
+}
+
+std::vector<std::string> words(const std::string& text) {
+  std::istringstream stream(text);
+  std::vector<std::string> result;
+  for (std::string word; stream >> word;) result.push_back(word);
+  return result;
+}
+
+std::string isa_names() {
+  std::string names;
+  for (const IsaInfo& isa : kIsas) names += std::string(names.empty() ? "" : ", ") + isa.name;
+  return names;
+}
+
+}  // namespace
+
+const char* to_string(Isa isa) noexcept {
+  return info(isa).name;
+}
+
+std::vector<Isa> built_isas() {
+  std::vector<Isa> isas;
+  for (const IsaInfo& isa : kIsas) isas.push_back(isa.isa);
+  return isas;
+}
+
+std::vector<std::string> required_features(Isa isa) {
+  return words(info(isa).features);
+}
+
+std::vector<std::string> machine_features() {
+  std::vector<std::string> features;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+#define MXFP4_FEATURE(name) \
+  if (__builtin_cpu_supports(name)) features.push_back(name)
+  MXFP4_FEATURE("avx2");
+  MXFP4_FEATURE("fma");
+  MXFP4_FEATURE("bmi2");
+  MXFP4_FEATURE("avx512f");
+  MXFP4_FEATURE("avx512bw");
+  MXFP4_FEATURE("avx512vl");
+  MXFP4_FEATURE("avx512vbmi");
+  MXFP4_FEATURE("avx512vnni");
+#undef MXFP4_FEATURE
+#endif
+  return features;
+}
+
+bool supported(Isa isa) {
+  const std::vector<std::string> have = machine_features();
+  for (const std::string& feature : required_features(isa)) {
+    if (std::find(have.begin(), have.end(), feature) == have.end()) return false;
+  }
+  return true;
+}
+
+Isa default_isa() {
+  const char* const forced = std::getenv("MXFP4_ISA");
+  if (forced != nullptr && *forced != 0) {
+    for (const IsaInfo& isa : kIsas) {
+      if (std::string_view(forced) != isa.name) continue;
+      if (!supported(isa.isa)) {
+        fail(ErrorCode::unsupported, "MXFP4_ISA={}: this machine lacks one of: {}", forced, isa.features);
+      }
+      return isa.isa;
+    }
+    fail(ErrorCode::invalid_argument, "MXFP4_ISA={}: unknown; this build has {}", forced, isa_names());
+  }
+  static const Isa best = [] {
+    for (const IsaInfo& isa : kIsas) {
+      if (supported(isa.isa)) return isa.isa;
+    }
+    return Isa::scalar;
+  }();
+  return best;
+}
+
+std::string machine_name() {
+  std::ifstream cpuinfo("/proc/cpuinfo");
+  for (std::string line; std::getline(cpuinfo, line);) {
+    const std::size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "unknown";
+}
+
+int available_threads() noexcept {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return std::max(CPU_COUNT(&set), 1);
+}
+
+}  // namespace mxfp4

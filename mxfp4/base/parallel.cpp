@@ -1,0 +1,67 @@
+#include "mxfp4/base/parallel.h"
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+
+#if defined(MXFP4_STD_THREADS)
+#include <thread>
+#include <vector>
+#endif
+
+namespace mxfp4 {
+namespace {
+
+// Runs body(worker) once on each of `workers` threads, the calling one among them. ThreadSanitizer does not
+// understand libgomp's barriers, so the build for it uses std::thread.
+template <class Body>
+void run_team(int workers, const Body& body) {
+#if defined(MXFP4_STD_THREADS)
+  std::vector<std::thread> others;
+  for (int worker = 1; worker < workers; ++worker) others.emplace_back([&body, worker] { body(worker); });
+  body(0);
+  for (std::thread& other : others) other.join();
+#else
+  // The runtime may give fewer threads than asked for; every one of them takes indices until none is left.
+  std::atomic<int> next_worker{0};
+#pragma omp parallel num_threads(workers)
+  body(next_worker.fetch_add(1));
+#endif
+}
+
+}  // namespace
+
+void parallel_for(const Context& context, std::size_t count,
+                  const std::function<void(int worker, std::size_t index)>& body) {
+  const int workers =
+      static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(std::max(context.threads, 1)), count));
+  if (workers <= 1) {
+    for (std::size_t index = 0; index < count; ++index) body(0, index);
+    return;
+  }
+  std::atomic<std::size_t> next{0};
+  std::atomic<bool> failed{false};
+  std::mutex mutex;
+  std::exception_ptr error;
+  std::size_t error_index = count;
+  run_team(workers, [&](int worker) {
+    while (!failed.load(std::memory_order_relaxed)) {
+      const std::size_t index = next.fetch_add(1, std::memory_order_relaxed);
+      if (index >= count) return;
+      try {
+        body(worker, index);
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        if (index < error_index) {
+          error_index = index;
+          error = std::current_exception();
+        }
+        failed = true;
+      }
+    }
+  });
+  if (error) std::rethrow_exception(error);
+}
+
+}  // namespace mxfp4
