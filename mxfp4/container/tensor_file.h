@@ -1,0 +1,34 @@
+// A file of named tensors, mapped.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "mxfp4/base/file.h"
+#include "mxfp4/tensor/dtype.h"
+#include "mxfp4/tensor/shape.h"
+
+namespace mxfp4 {
+
+/// A tensor as a file stores it.
+struct StoredTensor {
+  std::string name;
+  Dtype dtype = Dtype::u8;
+  Shape shape;
+  std::span<const std::byte> bytes;  ///< in the mapped file; need not be aligned
+};
+
+/// The tensors of one file. Whoever holds the pointer keeps the mapping alive.
+struct TensorFile {
+  MappedFile map;
+  std::vector<StoredTensor> tensors;            ///< by their place in the file
+  std::map<std::string, std::string> metadata;  ///< the file's own notes
+};
+
+using TensorFilePtr = std::shared_ptr<const TensorFile>;
+
+}  // namespace mxfp4
