@@ -1,0 +1,291 @@
+// Every instruction set against the reference: the same bytes, counters and sums for every kind of input.
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <gtest/gtest.h>
+
+#include "mxfp4/codec/float16.h"
+#include "mxfp4/codec/test_blocks.h"
+#include "mxfp4/kernel/ops.h"
+
+namespace mxfp4::kernel {
+namespace {
+
+using test::Random;
+
+constexpr Dtype kDtypes[] = {Dtype::f32, Dtype::bf16, Dtype::f16};
+constexpr Ties kAllTies[] = {Ties::even, Ties::zero, Ties::away};
+constexpr std::size_t kColumns[] = {96, 1, 17, 31, 50};
+
+std::size_t bytes_of(Dtype dtype) {
+  return static_cast<std::size_t>(bits_of(dtype)) / 8;
+}
+
+/// Elements at an odd address, and nothing behind the last.
+class Unaligned {
+ public:
+  Unaligned(std::size_t count, Dtype dtype) : dtype_(dtype), bytes_(1 + count * bytes_of(dtype)) {}
+
+  void set(std::size_t i, float x) {
+    const std::uint16_t narrow = dtype_ == Dtype::bf16 ? f32_to_bf16(x) : f32_to_f16(x);
+    const void* const element = dtype_ == Dtype::f32 ? static_cast<const void*>(&x) : &narrow;
+    std::memcpy(data() + i * bytes_of(dtype_), element, bytes_of(dtype_));
+  }
+
+  std::byte* data() { return bytes_.data() + 1; }
+  const std::vector<std::byte>& bytes() const { return bytes_; }
+
+ private:
+  Dtype dtype_;
+  std::vector<std::byte> bytes_;
+};
+
+/// A block that a dtype holds without overflow.
+std::vector<float> block_for(Dtype dtype, const test::BlockFamily& family, std::size_t n, Random& random) {
+  std::vector<float> block = test::make_block(family, n, random);
+  float amax = 0;
+  for (const float x : block) amax = std::max(amax, std::fabs(x));
+  if (amax == 0) return block;
+  const int room = dtype == Dtype::bf16 ? 126 : 14;
+  if (dtype == Dtype::f32 || (dtype == Dtype::bf16 && std::ilogb(amax) <= room)) return block;
+  const int exponent = test::integer(random, -26, room) - std::ilogb(amax);
+  for (float& x : block) x = std::ldexp(x, exponent);
+  return block;
+}
+
+/// Rows of blocks of all families.
+Unaligned make_rows(Dtype dtype, std::size_t rows, std::size_t columns, std::size_t block_size, bool finite,
+                    Random& random) {
+  constexpr float kBad[] = {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+                            std::numeric_limits<float>::quiet_NaN(),
+                            -std::numeric_limits<float>::quiet_NaN()};
+  const std::vector<test::BlockFamily>& families = test::block_families();
+  Unaligned x(rows * columns, dtype);
+  for (std::size_t row = 0; row < rows; ++row) {
+    for (std::size_t begin = 0; begin < columns; begin += block_size) {
+      const std::size_t n = std::min(block_size, columns - begin);
+      const test::BlockFamily& family = families[random() % families.size()];
+      std::vector<float> block = block_for(dtype, family, n, random);
+      if (!finite && random() % 4 == 0) block[random() % n] = kBad[random() % 4];
+      if (!finite && random() % 4 == 0) block[random() % n] = kBad[random() % 4];
+      for (std::size_t i = 0; i < n; ++i) x.set(row * columns + begin + i, block[i]);
+    }
+  }
+  return x;
+}
+
+struct Result {
+  std::vector<std::uint8_t> codes, scales;
+  ErrorStats stats;
+  std::size_t refused = kNone;
+};
+
+Result run(const Ops& ops, QuantizeArgs args, bool with_stats = true) {
+  const auto size = static_cast<std::size_t>(args.block_size);
+  const std::size_t blocks = args.rows * ((args.columns + size - 1) / size);
+  Result result;
+  result.codes.resize(blocks * size / 2);
+  result.scales.resize(blocks);
+  args.codes = result.codes.data();
+  args.scales = result.scales.data();
+  args.stats = with_stats ? &result.stats : nullptr;
+  result.refused = ops.quantize(args);
+  return result;
+}
+
+/// Scales as a reference: mostly near the block's own.
+std::vector<std::uint8_t> references_near(const std::vector<std::uint8_t>& scales, Random& random) {
+  std::vector<std::uint8_t> references;
+  for (const std::uint8_t scale : scales) {
+    const int near = scale + test::integer(random, -2, 2);
+    const int any = test::integer(random, 0, 255);
+    references.push_back(static_cast<std::uint8_t>(near < 0 || near > 255 || random() % 8 == 0 ? any : near));
+  }
+  return references;
+}
+
+void expect_equal(const Result& result, const Result& expected) {
+  EXPECT_EQ(result.scales, expected.scales);
+  EXPECT_EQ(result.codes, expected.codes);
+  EXPECT_EQ(result.refused, expected.refused);
+  EXPECT_EQ(result.stats.elements, expected.stats.elements);
+  EXPECT_EQ(result.stats.blocks, expected.stats.blocks);
+  EXPECT_EQ(result.stats.lossless_blocks, expected.stats.lossless_blocks);
+  EXPECT_EQ(result.stats.saturated, expected.stats.saturated);
+  EXPECT_EQ(result.stats.scales, expected.stats.scales);
+}
+
+class Conformance : public testing::TestWithParam<Isa> {
+ protected:
+  void SetUp() override {
+    if (!supported(GetParam())) {
+      GTEST_SKIP() << "this machine cannot run " << to_string(GetParam()) << ", which needs "
+                   << fmt::format("{}", fmt::join(required_features(GetParam()), " "));
+    }
+  }
+  const Ops& ops() const { return cpu_ops(GetParam()); }
+
+  /// One call, with and without reference scales, against the judge and against the plainest kernels.
+  void check_quantize(QuantizeArgs args, Random& random) {
+    for (int with_reference = 0; with_reference < 2; ++with_reference) {
+      const Result expected = run(reference_ops(), args);
+      const Result result = run(ops(), args);
+      expect_equal(result, expected);
+      EXPECT_NEAR(result.stats.signal, expected.stats.signal, 1e-12 * expected.stats.signal);
+      EXPECT_NEAR(result.stats.noise, expected.stats.noise, 1e-12 * expected.stats.noise);
+
+      const Result scalar = run(cpu_ops(Isa::scalar), args);
+      EXPECT_EQ(result.stats.signal, scalar.stats.signal);
+      EXPECT_EQ(result.stats.noise, scalar.stats.noise);
+
+      const Result silent = run(ops(), args, false);
+      EXPECT_EQ(silent.codes, expected.codes);
+      EXPECT_EQ(silent.scales, expected.scales);
+      references_ = references_near(expected.scales, random);
+      args.reference = references_.data();
+    }
+  }
+
+ private:
+  std::vector<std::uint8_t> references_;
+};
+
+std::string isa_name(const testing::TestParamInfo<Isa>& isa) {
+  return to_string(isa.param);
+}
+INSTANTIATE_TEST_SUITE_P(Cpu, Conformance, testing::ValuesIn(built_isas()), isa_name);
+
+TEST_P(Conformance, QuantizesAsTheReferenceDoes) {
+  constexpr std::size_t kRows = 4;
+  Random random(19);
+  for (const Dtype dtype : kDtypes) {
+    for (const ScaleRuleInfo& rule : kScaleRules) {
+      for (const Ties ties : kAllTies) {
+        for (const NonFinite policy : {NonFinite::error, NonFinite::nan_block, NonFinite::saturate}) {
+          for (const int block_size : {32, 16}) {
+            for (const std::size_t columns : kColumns) {
+              const bool finite = policy == NonFinite::error;
+              Unaligned x =
+                  make_rows(dtype, kRows, columns, static_cast<std::size_t>(block_size), finite, random);
+              SCOPED_TRACE(fmt::format("seed 19, {}, {}, ties {}, policy {}, block {}, {} columns",
+                                       to_string(dtype), rule.name, static_cast<int>(ties),
+                                       static_cast<int>(policy), block_size, columns));
+              check_quantize({x.data(), dtype, kRows, columns, block_size, {rule.rule, ties, policy}},
+                             random);
+              if (HasFailure()) return;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Conformance, FindsTheFirstElementThatIsNotFinite) {
+  Random random(23);
+  for (const Dtype dtype : kDtypes) {
+    for (const int block_size : {32, 16}) {
+      for (const std::size_t columns : kColumns) {
+        const std::size_t count = 4 * columns;
+        Unaligned x = make_rows(dtype, 4, columns, static_cast<std::size_t>(block_size), true, random);
+        for (int later = 0; later < 3; ++later) x.set(count - 1 - random() % (count / 2), NAN);
+        const std::size_t first = random() % (count / 2);
+        x.set(first, random() % 2 == 0 ? -INFINITY : NAN);
+        const QuantizeArgs args{x.data(), dtype, 4, columns, block_size, {}};
+        EXPECT_EQ(run(ops(), args).refused, first) << "seed 23, " << columns << " columns";
+        EXPECT_EQ(run(reference_ops(), args).refused, first) << "seed 23, " << columns << " columns";
+      }
+    }
+  }
+}
+
+TEST_P(Conformance, AgreesOnBlocksThatAreNearATieBetweenScales) {
+  // The search must not round: {4.46875, 31 times 1/4} ties between s0 and s0 / 2, and each element may be an
+  // ulp off.
+  Random random(29);
+  for (int i = 0; i < 600; ++i) {
+    Unaligned x(32, Dtype::f32);
+    const float maximum = i % 2 == 0 ? 4.46875f : 7.0f, other = i % 2 == 0 ? 0.25f : 3.5f;
+    for (std::size_t k = 0; k < 32; ++k) {
+      const std::uint32_t bits = f32_bits(k == 0 ? maximum : other);
+      x.set(k, std::ldexp(bit_cast<float>(bits + static_cast<std::uint32_t>(test::integer(random, -1, 1))),
+                          i % 200 - 100));
+    }
+    const QuantizeArgs args{x.data(), Dtype::f32, 1, 32, 32, {}};
+    const Result expected = run(reference_ops(), args);
+    const Result result = run(ops(), args);
+    ASSERT_EQ(result.scales, expected.scales) << "seed 29, block " << i;
+    ASSERT_EQ(result.codes, expected.codes) << "seed 29, block " << i;
+  }
+}
+
+TEST_P(Conformance, WritesNothingForNoElements) {
+  for (const auto& [rows, columns] : {std::pair<std::size_t, std::size_t>{0, 64}, {4, 0}}) {
+    const Result result = run(ops(), {nullptr, Dtype::bf16, rows, columns, 32, {}});
+    EXPECT_EQ(result.refused, kNone);
+    EXPECT_EQ(result.stats.blocks, 0u);
+    EXPECT_EQ(result.stats.noise, 0);
+  }
+}
+
+float element(const std::byte* data, std::size_t i, Dtype dtype) {
+  if (dtype == Dtype::f32) {
+    float x;
+    std::memcpy(&x, data + 4 * i, 4);
+    return x;
+  }
+  std::uint16_t bits;
+  std::memcpy(&bits, data + 2 * i, 2);
+  return dtype == Dtype::bf16 ? bf16_to_f32(bits) : f16_to_f32(bits);
+}
+
+TEST_P(Conformance, DequantizesEveryCodeUnderEveryByteAsTheReferenceDoes) {
+  Random random(31);
+  for (const Dtype dtype : kDtypes) {
+    for (const int block_size : {32, 16}) {
+      for (const NibbleOrder order : {NibbleOrder::interleaved, NibbleOrder::split16}) {
+        if (order == NibbleOrder::split16 && block_size == 16) continue;
+        for (const std::size_t columns : kColumns) {
+          const std::size_t rows = 512, size = static_cast<std::size_t>(block_size);
+          const std::size_t blocks = rows * ((columns + size - 1) / size);
+          std::vector<std::uint8_t> codes(blocks * size / 2), scales(blocks);
+          for (std::uint8_t& code : codes) code = static_cast<std::uint8_t>(random());
+          for (std::size_t b = 0; b < blocks; ++b) scales[b] = static_cast<std::uint8_t>(b);
+          Unaligned out(rows * columns, dtype), expected(rows * columns, dtype),
+              scalar(rows * columns, dtype);
+          DequantizeArgs args{codes.data(), scales.data(), rows,  columns,
+                              block_size,   order,         dtype, out.data()};
+          ops().dequantize(args);
+          args.out = expected.data();
+          reference_ops().dequantize(args);
+          args.out = scalar.data();
+          cpu_ops(Isa::scalar).dequantize(args);
+          EXPECT_EQ(out.bytes(), scalar.bytes());
+          for (std::size_t i = 0; i < rows * columns; ++i) {
+            const float value = element(out.data(), i, dtype), wanted = element(expected.data(), i, dtype);
+            ASSERT_TRUE(f32_bits(value) == f32_bits(wanted) || (std::isnan(value) && std::isnan(wanted)))
+                << "seed 31, " << to_string(dtype) << ", block " << block_size << ", " << columns
+                << " columns: element " << i << " is " << value << ", not " << wanted;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(CpuOps, BelongToTheInstructionSetAskedFor) {
+  for (const Isa isa : built_isas()) {
+    for (const Isa other : built_isas()) {
+      EXPECT_EQ(&cpu_ops(isa) == &cpu_ops(other), isa == other)
+          << to_string(isa) << " and " << to_string(other);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mxfp4::kernel

@@ -1,0 +1,15 @@
+#include "mxfp4/kernel/cpu/cpu_kernels.h"
+
+namespace mxfp4::kernel {
+
+const Ops& cpu_ops(Isa isa) noexcept {
+  static constexpr const Ops* kTables[] = {
+  // in the order of the enumeration
+#define MXFP4_ISA_NAME(name, features) &name::kOps,
+#include "mxfp4/base/isas.inc"
+#undef MXFP4_ISA_NAME
+  };
+  return *kTables[static_cast<int>(isa)];
+}
+
+}  // namespace mxfp4::kernel

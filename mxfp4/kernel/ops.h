@@ -1,0 +1,60 @@
+// What a backend computes: one table of operations per instruction set or device.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "mxfp4/base/context.h"
+#include "mxfp4/codec/block.h"
+#include "mxfp4/codec/nibble.h"
+#include "mxfp4/kernel/error_stats.h"
+#include "mxfp4/tensor/dtype.h"
+
+namespace mxfp4::kernel {
+
+/// No element was refused.
+inline constexpr std::size_t kNone = static_cast<std::size_t>(-1);
+
+/// Rows of dense elements to quantise; row r begins at x + r * columns elements. x need not be aligned.
+struct QuantizeArgs {
+  const void* x = nullptr;
+  Dtype dtype = Dtype::f32;  ///< F32, BF16 or F16
+  std::size_t rows = 0;
+  std::size_t columns =
+      0;  ///< any; the last block of a row is completed with zeros that take no part in its scale
+  int block_size = 32;  ///< 32 or 16
+  Recipe recipe = {};
+  const std::uint8_t* reference =
+      nullptr;                     ///< scale bytes of the rows: one is kept where its error is no larger
+  std::uint8_t* codes = nullptr;   ///< interleaved, rows * blocks * block_size / 2 bytes
+  std::uint8_t* scales = nullptr;  ///< rows * blocks bytes
+  ErrorStats* stats = nullptr;     ///< added to, unless null
+};
+
+/// Rows of MXFP4 to expand; row r is written at out + r * columns elements. out need not be aligned.
+struct DequantizeArgs {
+  const std::uint8_t* codes = nullptr;
+  const std::uint8_t* scales = nullptr;
+  std::size_t rows = 0;
+  std::size_t columns = 0;
+  int block_size = 32;                           ///< 32 or 16
+  NibbleOrder order = NibbleOrder::interleaved;  ///< split16 with blocks of 32 only
+  Dtype dtype = Dtype::f32;                      ///< F32, BF16 or F16: the exact product, rounded once
+  void* out = nullptr;
+};
+
+/// The operations of one backend. Every member is thread-safe and does not throw.
+struct Ops {
+  /// Under NonFinite::error, the index r * columns + c of the first element refused; otherwise kNone. After a
+  /// refusal output and statistics are unspecified.
+  std::size_t (*quantize)(const QuantizeArgs&) noexcept;
+  void (*dequantize)(const DequantizeArgs&) noexcept;
+};
+
+/// Plain double-precision loops: what the others are tested against.
+const Ops& reference_ops() noexcept;
+
+/// The kernels for an instruction set; the machine must support it.
+const Ops& cpu_ops(Isa isa) noexcept;
+
+}  // namespace mxfp4::kernel
