@@ -1,0 +1,173 @@
+#include "mxfp4/quantize/quantize.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <vector>
+
+#include "mxfp4/base/fail_internal.h"
+#include "mxfp4/base/parallel.h"
+#include "mxfp4/kernel/ops.h"
+
+namespace mxfp4 {
+namespace {
+
+/// Elements of a unit of work, roughly. Units follow from the shape alone, so that sums over them do not
+/// depend on the number of threads.
+constexpr std::int64_t kUnitElements = 1 << 20;
+
+/// Rows of equal length, cut into units of whole rows.
+class RowUnits {
+ public:
+  RowUnits(std::int64_t rows, std::int64_t columns) noexcept
+      : rows_(columns == 0 ? 0 : rows),
+        per_unit_(std::max<std::int64_t>(kUnitElements / std::max<std::int64_t>(columns, 1), 1)) {}
+
+  std::size_t count() const noexcept { return static_cast<std::size_t>((rows_ + per_unit_ - 1) / per_unit_); }
+  std::size_t begin(std::size_t unit) const noexcept { return unit * static_cast<std::size_t>(per_unit_); }
+  std::size_t end(std::size_t unit) const noexcept {
+    return std::min(begin(unit + 1), static_cast<std::size_t>(rows_));
+  }
+
+ private:
+  std::int64_t rows_, per_unit_;
+};
+
+std::size_t bytes_of(Dtype dtype) {
+  return static_cast<std::size_t>(bits_of(dtype)) / 8;
+}
+
+const kernel::Ops& ops_of(const char* verb, const Context& context) {
+  if (!supported(context.isa)) {
+    fail(ErrorCode::unsupported, "{}: this machine cannot run {}", verb, to_string(context.isa));
+  }
+  return kernel::cpu_ops(context.isa);
+}
+
+void check_dtype(const char* verb, Dtype dtype) {
+  if (!is_dense_float(dtype)) {
+    fail(ErrorCode::invalid_argument, "{}: dtype {} is none of F32, BF16, F16", verb, to_string(dtype));
+  }
+}
+
+void check_block_size(const char* verb, int block_size) {
+  if (block_size != 32 && block_size != 16) {
+    fail(ErrorCode::invalid_argument, "{}: block size {} is neither 32 nor 16", verb, block_size);
+  }
+}
+
+/// A dimension's index from 0, of one that may count from the last.
+int checked_axis(const DenseView& x, int axis) {
+  if (axis < -x.rank() || axis >= x.rank()) {
+    fail(ErrorCode::invalid_argument, "quantize: shape {} has no axis {}", to_string(x.shape), axis);
+  }
+  return axis < 0 ? axis + x.rank() : axis;
+}
+
+/// The same elements with `axis` moved to the end.
+DenseView axis_last(DenseView x, int axis) {
+  std::rotate(x.shape.begin() + axis, x.shape.begin() + axis + 1, x.shape.end());
+  std::rotate(x.strides.begin() + axis, x.strides.begin() + axis + 1, x.strides.end());
+  return x;
+}
+
+/// Refuses the element in `row` and `column` of axis_last(x, axis).
+[[noreturn]] void refuse_element(const DenseView& x, int axis, std::int64_t row, std::int64_t column) {
+  Shape index(x.shape.size());
+  DenseView element = x;
+  for (int d = x.rank() - 1; d >= 0; --d) {
+    const auto dimension = static_cast<std::size_t>(d);
+    index[dimension] = d == axis ? column : row % x.shape[dimension];
+    if (d != axis) row /= x.shape[dimension];
+    element.data += index[dimension] * x.strides[dimension] * static_cast<std::int64_t>(bytes_of(x.dtype));
+  }
+  element.shape.clear();
+  element.strides.clear();
+  float value = 0;
+  copy_rows_f32(element, 0, 1, &value);
+  fail(ErrorCode::invalid_argument, "quantize: element {} is {}", to_string(index),
+       std::isnan(value) ? "NaN"
+       : value > 0       ? "Inf"
+                         : "-Inf");
+}
+
+}  // namespace
+
+Mxfp4Tensor quantize(const DenseView& x, const QuantizeOptions& options, ErrorStats* stats) {
+  check_dtype("quantize", x.dtype);
+  check_block_size("quantize", options.block_size);
+  const kernel::Ops& ops = ops_of("quantize", options.context);
+  const int axis = checked_axis(x, options.axis);
+  const DenseView view = axis_last(x, axis);
+  const bool contiguous = view.contiguous();
+
+  Mxfp4Tensor result;
+  result.shape = view.shape;
+  result.block_size = options.block_size;
+  const Mxfp4View layout = result.view();
+  result.codes.resize(static_cast<std::size_t>(layout.code_bytes()));
+  result.scales.resize(static_cast<std::size_t>(layout.scale_bytes()));
+
+  const std::size_t columns = static_cast<std::size_t>(layout.columns());
+  const std::size_t blocks = static_cast<std::size_t>(layout.blocks_per_row());
+  const std::size_t row_bytes = columns * bytes_of(view.dtype);
+  const RowUnits units(layout.rows(), layout.columns());
+  std::vector<ErrorStats> unit_stats(stats == nullptr ? 0 : units.count());
+  std::vector<std::vector<std::byte>> gathered(
+      static_cast<std::size_t>(std::max(options.context.threads, 1)));
+
+  parallel_for(options.context, units.count(), [&](int worker, std::size_t unit) {
+    const std::size_t begin = units.begin(unit), end = units.end(unit);
+    kernel::QuantizeArgs args;
+    args.x = view.data + begin * row_bytes;
+    if (!contiguous) {
+      std::vector<std::byte>& rows = gathered[static_cast<std::size_t>(worker)];
+      rows.resize((end - begin) * row_bytes);
+      copy_rows(view, static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end), rows.data());
+      args.x = rows.data();
+    }
+    args.dtype = view.dtype;
+    args.rows = end - begin;
+    args.columns = columns;
+    args.block_size = options.block_size;
+    args.recipe = options.recipe;
+    args.reference = options.reference == nullptr ? nullptr : options.reference + begin * blocks;
+    args.codes = result.codes.data() + begin * blocks * static_cast<std::size_t>(options.block_size / 2);
+    args.scales = result.scales.data() + begin * blocks;
+    args.stats = stats == nullptr ? nullptr : &unit_stats[unit];
+    const std::size_t refused = ops.quantize(args);
+    if (refused != kernel::kNone) {
+      refuse_element(x, axis, static_cast<std::int64_t>(begin + refused / columns),
+                     static_cast<std::int64_t>(refused % columns));
+    }
+  });
+  for (const ErrorStats& unit : unit_stats) stats->add(unit);
+  return result;
+}
+
+void dequantize(const Mxfp4View& t, Dtype dtype, void* out, const Context& context) {
+  check_dtype("dequantize", dtype);
+  check_block_size("dequantize", t.block_size);
+  if (t.order == NibbleOrder::split16 && t.block_size != 32) {
+    fail(ErrorCode::invalid_argument, "dequantize: split16 codes come in blocks of 32, not {}", t.block_size);
+  }
+  const kernel::Ops& ops = ops_of("dequantize", context);
+  const std::size_t columns = static_cast<std::size_t>(t.columns());
+  const std::size_t blocks = static_cast<std::size_t>(t.blocks_per_row());
+  const RowUnits units(t.rows(), t.columns());
+  parallel_for(context, units.count(), [&](int, std::size_t unit) {
+    const std::size_t begin = units.begin(unit);
+    kernel::DequantizeArgs args;
+    args.codes = t.codes + begin * blocks * static_cast<std::size_t>(t.block_size / 2);
+    args.scales = t.scales + begin * blocks;
+    args.rows = units.end(unit) - begin;
+    args.columns = columns;
+    args.block_size = t.block_size;
+    args.order = t.order;
+    args.dtype = dtype;
+    args.out = static_cast<std::byte*>(out) + begin * columns * bytes_of(dtype);
+    ops.dequantize(args);
+  });
+}
+
+}  // namespace mxfp4
