@@ -1,0 +1,123 @@
+#include "mxfp4/checkpoint/checkpoint.h"
+
+#include <algorithm>
+
+#include "mxfp4/base/fail_internal.h"
+#include "mxfp4/checkpoint/experts_internal.h"
+#include "mxfp4/checkpoint/foreign_internal.h"
+#include "mxfp4/checkpoint/weights_internal.h"
+
+namespace mxfp4 {
+namespace {
+
+const Convention* wanted_convention(std::string_view name) {
+  if (name.empty()) return nullptr;
+  const Convention* const wanted = find_convention(name);
+  if (wanted == nullptr) fail(ErrorCode::invalid_argument, "unknown convention '{}'", name);
+  return wanted;
+}
+
+// Whether the dense experts, which are the same in both, are under gpt-oss's original names.
+bool has_openai_names(const Checkpoint& checkpoint) {
+  return std::any_of(checkpoint.weights.begin(), checkpoint.weights.end(), [](const Weight& weight) {
+    const std::optional<ExpertName> name = stacked_expert_name(weight);
+    return name && name->openai;
+  });
+}
+
+void recognise_gpt_oss(Checkpoint& checkpoint, const Convention* wanted) {
+  const Convention* const gpt_oss = find_convention("gpt-oss");
+  const Convention* const openai = find_convention("openai");
+  const bool saved_as_blocks =
+      std::any_of(checkpoint.weights.begin(), checkpoint.weights.end(),
+                  [](const Weight& weight) { return is_saved_as_blocks(*weight.stored); });
+  const bool openai_names = has_openai_names(checkpoint);
+  const bool told = checkpoint.files.config.empty() && wanted == gpt_oss;
+  checkpoint.gpt_oss = checkpoint.config.is_gpt_oss() || checkpoint.convention == gpt_oss ||
+                       checkpoint.convention == openai || saved_as_blocks || openai_names || told;
+  if (checkpoint.gpt_oss && checkpoint.convention == nullptr)
+    checkpoint.convention = openai_names ? openai : gpt_oss;
+}
+
+// Shows dense stacked experts as [E, N, K].
+void orient_experts(Checkpoint& checkpoint) {
+  const ModelConfig& config = checkpoint.config;
+  std::optional<bool> transposed;
+  if (checkpoint.gpt_oss) {
+    transposed = true;
+  } else if (config.hidden_size) {
+    transposed = transposed_by_shape(checkpoint.weights, *config.hidden_size);
+  }
+  const bool llama4 = config.model_type == "llama4" || config.model_type == "llama4_text";
+  checkpoint.experts_transposed = transposed.value_or(llama4);
+  for (Weight& weight : checkpoint.weights) {
+    const std::optional<ExpertName> name = stacked_expert_name(weight);
+    if (!name || name->bias || name->openai || weight.is_quantized()) continue;
+    if (transposed.value_or(false)) {
+      weight.dense = weight.dense.transposed(1, 2);
+    } else {
+      // Whoever stores them transposed joins gate and up.
+      const bool separate = name->matrix == ExpertMatrix::gate || name->matrix == ExpertMatrix::up;
+      weight.orientation_unknown = !transposed && !separate;
+    }
+  }
+}
+
+}  // namespace
+
+std::string_view Weight::module() const noexcept {
+  constexpr std::string_view kWeight = ".weight";
+  std::string_view module = name;
+  if (module.ends_with(kWeight)) module.remove_suffix(kWeight.size());
+  return module;
+}
+
+std::string Checkpoint::convention_name() const {
+  if (!foreign.empty()) return foreign;
+  if (has_quantized) return convention->name;
+  return convention == find_convention("gpt-oss") ? "gpt-oss-dense" : "dense";
+}
+
+const Weight* Checkpoint::find(std::string_view name) const noexcept {
+  const auto found =
+      std::lower_bound(weights.begin(), weights.end(), name,
+                       [](const Weight& weight, std::string_view n) { return natural_less(weight.name, n); });
+  return found != weights.end() && found->name == name ? &*found : nullptr;
+}
+
+Checkpoint open_checkpoint(const std::filesystem::path& path, std::string_view convention) {
+  const Convention* const wanted = wanted_convention(convention);
+  Checkpoint checkpoint;
+  checkpoint.files = open_model(path);
+  checkpoint.config = parse_config(checkpoint.files.config, (path / "config.json").native());
+  checkpoint.foreign = foreign_quantization(checkpoint.files, checkpoint.config);
+  if (!checkpoint.foreign.empty()) {
+    checkpoint.weights = read_weights(checkpoint.files, {});
+    return checkpoint;
+  }
+  const Pairs pairs = find_pairs(checkpoint.files);
+  checkpoint.convention = pairs.convention;
+  checkpoint.has_quantized = pairs.convention != nullptr;
+  if (wanted != nullptr && checkpoint.has_quantized && checkpoint.convention != wanted) {
+    fail(ErrorCode::invalid_argument, "{}: its weights are stored as {}, not {}", path.native(),
+         checkpoint.convention->name, wanted->name);
+  }
+  checkpoint.weights = read_weights(checkpoint.files, pairs);
+  recognise_gpt_oss(checkpoint, wanted);
+  orient_experts(checkpoint);
+  if (checkpoint.gpt_oss) check_expert_sizes(checkpoint);
+  return checkpoint;
+}
+
+void check_readable(const Checkpoint& checkpoint) {
+  if (checkpoint.foreign.empty()) return;
+  fail(ErrorCode::unsupported, "{}: its weights are quantised as {}, which is not read",
+       checkpoint.files.path.native(), checkpoint.foreign);
+}
+
+bool dense_is_transposed(const Checkpoint& checkpoint, const Weight& weight) {
+  const std::optional<ExpertName> name = stacked_expert_name(weight);
+  return checkpoint.experts_transposed && name && !name->bias && !name->openai;
+}
+
+}  // namespace mxfp4

@@ -1,0 +1,181 @@
+#include "mxfp4/checkpoint/config.h"
+
+#include <algorithm>
+#include <initializer_list>
+
+#include "mxfp4/base/fail_internal.h"
+#include "mxfp4/checkpoint/json_internal.h"
+
+namespace mxfp4 {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::int64_t kMaxSize = std::int64_t{1} << 31;
+
+// One JSON object of the file and its name for messages.
+class Fields {
+ public:
+  Fields(const Json& object, std::string where) : object_(&object), where_(std::move(where)) {}
+
+  // The field, or null if it is absent or null.
+  const Json* find(const char* name) const {
+    const auto found = object_->find(name);
+    return found == object_->end() || found->is_null() ? nullptr : &*found;
+  }
+
+  [[noreturn]] void refuse(const char* name, const char* expected) const {
+    std::string value = object_->at(name).dump(-1, ' ', false, Json::error_handler_t::replace);
+    if (value.size() > 80) value = value.substr(0, 77) + "...";
+    fail(ErrorCode::corrupt_file, "{}: '{}' is {}, not {}", where_, name, value, expected);
+  }
+
+  std::optional<Fields> object(const char* name) const {
+    const Json* const value = find(name);
+    if (value == nullptr) return std::nullopt;
+    if (!value->is_object()) refuse(name, "an object");
+    return Fields(*value, where_ + ": " + name);
+  }
+
+  std::string text(const char* name) const {
+    const Json* const value = find(name);
+    if (value == nullptr) return "";
+    if (!value->is_string()) refuse(name, "a string");
+    return value->get<std::string>();
+  }
+
+  bool flag(const char* name) const {
+    const Json* const value = find(name);
+    if (value == nullptr) return false;
+    if (!value->is_boolean()) refuse(name, "true or false");
+    return value->get<bool>();
+  }
+
+  std::optional<std::vector<std::string>> texts(const char* name) const {
+    const Json* const value = find(name);
+    if (value == nullptr) return std::nullopt;
+    const auto is_string = [](const Json& entry) { return entry.is_string(); };
+    if (!value->is_array() || !std::all_of(value->begin(), value->end(), is_string)) {
+      refuse(name, "a list of strings");
+    }
+    return value->get<std::vector<std::string>>();
+  }
+
+  // The first of the names that is there. A list of sizes, one for each layer, says nothing about the model
+  // as a whole: it counts as absent.
+  std::optional<std::int64_t> size(std::initializer_list<const char*> names) const {
+    for (const char* const name : names) {
+      const Json* const value = find(name);
+      if (value == nullptr) continue;
+      if (value->is_array() && std::all_of(value->begin(), value->end(), is_size)) return std::nullopt;
+      if (!is_size(*value)) refuse(name, "a size");
+      return value->get<std::int64_t>();
+    }
+    return std::nullopt;
+  }
+
+ private:
+  static bool is_size(const Json& value) {
+    return value.is_number_unsigned() && value.get<std::uint64_t>() <= kMaxSize;
+  }
+
+  const Json* object_;
+  std::string where_;
+};
+
+std::optional<Dtype> torch_dtype(std::string_view name) {
+  if (name.starts_with("torch.")) name.remove_prefix(6);
+  if (name == "bfloat16") return Dtype::bf16;
+  if (name == "float16" || name == "half") return Dtype::f16;
+  if (name == "float32" || name == "float") return Dtype::f32;
+  return std::nullopt;
+}
+
+void read_sizes(const Fields& fields, ModelConfig& config) {
+  const auto read = [&](std::optional<std::int64_t>& size, std::initializer_list<const char*> names) {
+    const std::optional<std::int64_t> found = fields.size(names);
+    if (!size) size = found;
+  };
+  read(config.hidden_size, {"hidden_size", "n_embd", "d_model"});
+  read(config.intermediate_size, {"intermediate_size"});
+  read(config.layers, {"num_hidden_layers", "n_layer", "num_layers"});
+  read(config.experts, {"num_local_experts", "num_experts", "n_routed_experts"});
+  read(config.vocabulary, {"vocab_size"});
+  if (!config.dtype) {
+    const std::string dtype = fields.text("dtype");
+    config.dtype = torch_dtype(dtype.empty() ? fields.text("torch_dtype") : dtype);
+  }
+}
+
+// Where a project keeps its list of modules to leave alone.
+struct ListField {
+  const char* method;  // empty: every other
+  const char* field;
+};
+constexpr ListField kListFields[] = {
+    {"mxfp4", "modules_to_not_convert"},
+    {"compressed-tensors", "ignore"},
+    {"modelopt", "ignore"},
+    {"modelopt", "exclude_modules"},
+    {"quark", "exclude"},
+    {"", "ignored_layers"},
+    {"", "modules_to_not_convert"},
+    {"", "ignore"},
+};
+
+// The method of a quantization_config without quant_method, as older writers left it.
+std::string unnamed_method(const Fields& fields) {
+  if (fields.find("quant_algo") != nullptr) return "modelopt";
+  if (fields.find("group_size") != nullptr && fields.find("bits") != nullptr) return "mlx";
+  if (fields.find("load_in_4bit") != nullptr || fields.find("load_in_8bit") != nullptr) return "bitsandbytes";
+  return "unknown";
+}
+
+void read_quantization(const Fields& fields, ModelConfig& config) {
+  std::string& method = config.quant_method;
+  method = fields.text("quant_method");
+  if (method.empty()) method = unnamed_method(fields);
+  for (const char* const name : {"format", "quant_algo", "mode"}) {
+    if (config.quant_format.empty()) config.quant_format = fields.text(name);
+  }
+  const bool listed = std::any_of(std::begin(kListFields), std::end(kListFields),
+                                  [&](auto& row) { return method == row.method; });
+  for (const ListField& row : kListFields) {
+    if (row.method == (listed ? std::string_view(method) : "") && !config.left_alone) {
+      config.left_alone = fields.texts(row.field);
+    }
+  }
+}
+
+}  // namespace
+
+bool ModelConfig::is_gpt_oss() const {
+  return model_type == "gpt_oss" ||
+         std::find(architectures.begin(), architectures.end(), "GptOssForCausalLM") != architectures.end();
+}
+
+ModelConfig parse_config(std::string_view text, std::string_view where) {
+  ModelConfig config;
+  if (text.empty()) return config;
+  const Json root = parse_json(text, where);
+  if (!root.is_object()) fail(ErrorCode::corrupt_file, "{}: is not a JSON object", where);
+  const Fields top(root, std::string(where));
+  const std::optional<Fields> nested = top.object("text_config");
+
+  config.model_type = top.text("model_type");
+  config.architectures = top.texts("architectures").value_or(std::vector<std::string>());
+  config.tied_embeddings = top.flag("tie_word_embeddings") || (nested && nested->flag("tie_word_embeddings"));
+  read_sizes(top, config);
+  if (nested) read_sizes(*nested, config);
+
+  // MLX writes its dict under both names; older compressed-tensors had one of their own.
+  for (const std::optional<Fields>& fields : {std::optional(top), nested}) {
+    for (const char* const name : {"quantization_config", "compression_config", "quantization"}) {
+      if (!fields || !config.quant_method.empty()) continue;
+      if (const std::optional<Fields> found = fields->object(name)) read_quantization(*found, config);
+    }
+  }
+  return config;
+}
+
+}  // namespace mxfp4

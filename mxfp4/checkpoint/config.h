@@ -1,0 +1,45 @@
+// What config.json says, as far as this library needs it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mxfp4/tensor/dtype.h"
+
+namespace mxfp4 {
+
+/// Fields of config.json; what is absent or null there is absent here. Sizes that a model of several parts
+/// keeps in "text_config" are taken from there.
+struct ModelConfig {
+  std::string model_type;  ///< "gpt_oss", "llama", ..., empty if absent
+  std::vector<std::string> architectures;
+  std::optional<Dtype> dtype;  ///< "dtype", or the older "torch_dtype"
+  std::optional<std::int64_t> hidden_size, intermediate_size, layers, experts, vocabulary;
+  bool tied_embeddings = false;
+
+  std::string
+      quant_method;  ///< quantization_config.quant_method; "mlx" for MLX's own dict; empty if unquantised
+  std::string quant_format;  ///< compressed-tensors' format, ModelOpt's quant_algo, or MLX's mode
+  /// The model's own list of modules to leave alone, in the language of quant_method.
+  std::optional<std::vector<std::string>> left_alone;
+
+  /// Whether model_type or architectures say gpt-oss.
+  bool is_gpt_oss() const;
+};
+
+/// Parses the text of a config.json; empty text gives an empty config. `where` begins every message.
+/// Throws Error corrupt_file if it is no JSON object or a field has the wrong type or an impossible value.
+ModelConfig parse_config(std::string_view text, std::string_view where);
+
+/// `text` with its quantization_config replaced by the JSON object `quantization`, or removed if that is
+/// empty; MLX's "quantization" goes in any case. "dtype" (or the older "torch_dtype", if that stands there)
+/// is set if `dtype` is given: F32, BF16 or F16. All else is kept to the letter, except that members of the
+/// outer object stand on lines of their own. Throws Error corrupt_file if `text` is neither empty nor a JSON
+/// object.
+std::string with_quantization(std::string_view text, std::string_view quantization,
+                              std::optional<Dtype> dtype = std::nullopt);
+
+}  // namespace mxfp4

@@ -1,0 +1,16 @@
+// Quantised checkpoints that are recognised but not read.
+#pragma once
+
+#include <string>
+
+#include "mxfp4/checkpoint/config.h"
+#include "mxfp4/checkpoint/model_files.h"
+
+namespace mxfp4 {
+
+/// The name of a quantisation that is not among conventions(): "quark", "mlx", "fp8", "gptq", ...; empty if
+/// there is none. Tensors decide that there is one, the config what it is called where several projects write
+/// the same tensors.
+std::string foreign_quantization(const ModelFiles& files, const ModelConfig& config);
+
+}  // namespace mxfp4

@@ -1,0 +1,109 @@
+#include <gtest/gtest.h>
+
+#include "mxfp4/checkpoint/checkpoint.h"
+#include "mxfp4/checkpoint/foreign_internal.h"
+#include "mxfp4/checkpoint/test_model_internal.h"
+
+namespace mxfp4 {
+namespace {
+
+using Tensors = std::vector<safetensors::TensorSpec>;
+
+Checkpoint open(const Tensors& tensors, const char* config = nullptr) {
+  const TestDirectory directory;
+  write_tensors(directory / "model.safetensors", tensors);
+  if (config == nullptr) return open_checkpoint(directory / "model.safetensors");
+  write_text(directory / "config.json", config);
+  return open_checkpoint(directory.path());
+}
+
+std::string foreign(const Tensors& tensors, const char* config = nullptr) {
+  return open(tensors, config).foreign;
+}
+
+std::string method(const char* name) {
+  return std::string(R"({"quantization_config": {"quant_method": ")") + name + "\"}}";
+}
+
+TEST(Foreign, IsListedAndRefused) {
+  const Checkpoint checkpoint = open({{"a.weight", Dtype::u8, {4, 16}},
+                                      {"a.weight_scale", Dtype::u8, {4, 1}},
+                                      {"b.weight", Dtype::bf16, {4}}});
+  EXPECT_EQ(checkpoint.foreign, "quark");
+  EXPECT_EQ(checkpoint.convention_name(), "quark");
+  EXPECT_EQ(checkpoint.weights.size(), 3u);
+  EXPECT_TRUE(
+      has_all(error_of([&] { check_readable(checkpoint); }), {"unsupported", "model.safetensors", "quark"}));
+}
+
+TEST(Foreign, NothingIsForeignInAPlainModel) {
+  const Checkpoint checkpoint = open({{"a.weight", Dtype::bf16, {4, 32}},
+                                      {"ids", Dtype::i64, {1, 4}},
+                                      {"table", Dtype::u8, {2, 2}},
+                                      {"codes", Dtype::f8_e4m3, {2, 2}}});
+  EXPECT_EQ(checkpoint.foreign, "");
+  check_readable(checkpoint);
+  for (const char* const model : {"tiny-gpt-oss/bf16", "tiny-gpt-oss/hf-mxfp4", "tiny-gpt-oss/openai",
+                                  "tiny-llama/bf16", "tiny-llama/compressed-tensors"}) {
+    EXPECT_EQ(open_checkpoint(test_model(model)).foreign, "") << model;
+  }
+}
+
+TEST(Foreign, TensorsGiveTheQuantisationAway) {
+  const Shape any = {4, 16};
+  EXPECT_EQ(foreign({{"a.weight", Dtype::f4, {4, 32}}, {"a.weight_scale", Dtype::f8_e8m0, {4, 1}}}),
+            "native");
+  EXPECT_EQ(foreign({{"a.weight", Dtype::u32, any}, {"a.scales", Dtype::u8, any}}), "mlx");
+  EXPECT_EQ(
+      foreign(
+          {{"a.weight", Dtype::u32, any}, {"a.scales", Dtype::bf16, any}, {"a.biases", Dtype::bf16, any}}),
+      "mlx");
+  EXPECT_EQ(foreign({{"a.weight", Dtype::u8, any}, {"a.weight_scale", Dtype::f8_e4m3, any}}), "nvfp4");
+  EXPECT_EQ(foreign({{"a.weight_packed", Dtype::u8, any}, {"a.weight_scale", Dtype::f8_e4m3, any}}), "nvfp4");
+  EXPECT_EQ(foreign({{"a.weight", Dtype::f8_e4m3, any}, {"a.weight_scale_inv", Dtype::f32, any}}), "fp8");
+  EXPECT_EQ(foreign({{"a.weight", Dtype::i8, any}, {"a.weight_scale", Dtype::f32, any}}), "int8");
+  EXPECT_EQ(foreign({{"a.qweight", Dtype::i32, any}, {"a.scales", Dtype::f16, any}}), "gptq");
+  EXPECT_EQ(foreign({{"a.weight", Dtype::u8, any}, {"a.weight.absmax", Dtype::f32, any}}), "bitsandbytes");
+  EXPECT_EQ(foreign({{"uqff.version.major", Dtype::u32, {}}, {"a.weight", Dtype::u8, any}}), "uqff");
+}
+
+TEST(Foreign, DeepSeekV4IsMoreThanItsFp8) {
+  EXPECT_EQ(foreign({{"a.weight", Dtype::f8_e4m3, {4, 16}},
+                     {"a.scale", Dtype::f8_e8m0, {1, 1}},
+                     {"z.w1.weight", Dtype::i8, {4, 16}},
+                     {"z.w1.scale", Dtype::f8_e8m0, {4, 1}}},
+                    R"({"quantization_config": {"quant_method": "fp8"}})"),
+            "deepseek-v4");
+}
+
+TEST(Foreign, TheConfigTellsTheWriter) {
+  const Tensors quark = {{"a.weight", Dtype::u8, {4, 16}}, {"a.weight_scale", Dtype::u8, {4, 1}}};
+  EXPECT_EQ(foreign(quark, method("quark").c_str()), "quark");
+  EXPECT_EQ(foreign(quark, method("modelopt").c_str()), "modelopt");
+  const Tensors packed = {{"a.weight_packed", Dtype::i32, {4, 16}}, {"a.weight_scale", Dtype::bf16, {4, 1}}};
+  EXPECT_EQ(foreign(packed, R"({"quantization_config": {"quant_method": "compressed-tensors",
+                                                        "format": "pack-quantized"}})"),
+            "pack-quantized");
+  EXPECT_EQ(
+      foreign({{"a.qweight", Dtype::i32, {4, 16}}, {"a.scales", Dtype::f16, {4, 1}}}, method("awq").c_str()),
+      "awq");
+}
+
+TEST(Foreign, AMethodCountsOnlyWithPackedTensors) {
+  EXPECT_EQ(foreign({{"a.weight", Dtype::u8, {4, 16}}}, method("hqq").c_str()), "hqq");
+  EXPECT_EQ(foreign({{"a.weight", Dtype::bf16, {4, 32}}, {"ids", Dtype::i64, {4, 4}}}, method("hqq").c_str()),
+            "");
+  EXPECT_EQ(foreign({{"a.weight", Dtype::bf16, {4, 32}}}, method("mxfp4").c_str()), "");
+}
+
+TEST(Foreign, UqffIsADirectoryOfItsOwnFiles) {
+  const TestDirectory directory;
+  write_tensors(directory / "residual.safetensors", {{"a", Dtype::f32, {1}}});
+  EXPECT_EQ(open_checkpoint(directory.path()).foreign, "");
+  write_tensors(directory / "q-0.uqff", {{"0", Dtype::u8, {20}}});
+  EXPECT_EQ(open_checkpoint(directory.path()).foreign, "uqff");
+  EXPECT_EQ(open_checkpoint(directory / "q-0.uqff").foreign, "uqff");
+}
+
+}  // namespace
+}  // namespace mxfp4

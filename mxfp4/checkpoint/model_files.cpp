@@ -1,0 +1,201 @@
+#include "mxfp4/checkpoint/model_files.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+
+#include "mxfp4/base/fail_internal.h"
+#include "mxfp4/checkpoint/json_internal.h"
+#include "mxfp4/checkpoint/other_files_internal.h"
+#include "mxfp4/container/safetensors.h"
+
+namespace mxfp4 {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxConfig = std::size_t{16} << 20;
+constexpr std::size_t kMaxIndex = std::size_t{128} << 20;
+
+using WeightMap = std::map<std::string, std::string, std::less<>>;  // tensor -> file
+
+// Whether the index may name it: a file below the directory, not reached through a linked directory. The file
+// itself may be a link, as in a download cache.
+bool lies_inside(const fs::path& directory, const std::string& name) {
+  const fs::path relative(name);
+  if (name.empty() || name.find('\0') != std::string::npos || relative.is_absolute()) return false;
+  fs::path at = directory;
+  for (const fs::path& part : relative) {
+    if (part.empty() || part == "." || part == "..") return false;
+    std::error_code error;
+    if (at != directory && fs::is_symlink(fs::symlink_status(at, error))) return false;
+    at /= part;
+  }
+  return true;
+}
+
+WeightMap read_index(const fs::path& directory) {
+  const fs::path path = directory / kIndexName;
+  const nlohmann::json index = parse_json(read_file(path, kMaxIndex), path.native());
+  const auto found = index.find("weight_map");
+  if (found == index.end() || !found->is_object()) {
+    fail(ErrorCode::corrupt_file, "{}: has no object 'weight_map'", path.native());
+  }
+  WeightMap map;
+  for (const auto& [tensor, file] : found->items()) {
+    if (!file.is_string()) {
+      fail(ErrorCode::corrupt_file, "{}: tensor '{}': the name of its file is no string", path.native(),
+           tensor);
+    }
+    const auto& name = file.get_ref<const std::string&>();
+    if (!lies_inside(directory, name)) {
+      fail(ErrorCode::corrupt_file, "{}: tensor '{}': '{}' is not a file inside the directory", path.native(),
+           tensor, name);
+    }
+    map.emplace(tensor, name);
+  }
+  return map;
+}
+
+std::vector<std::string> files_of(const WeightMap& map) {
+  std::vector<std::string> files;
+  for (const auto& [tensor, file] : map) files.push_back(file);
+  std::sort(files.begin(), files.end(), natural_less);
+  files.erase(std::unique(files.begin(), files.end()), files.end());
+  return files;
+}
+
+// "model-00002-of-00003" -> 3; 0 for a name that is no shard's.
+std::size_t shards_in_all(std::string_view stem) {
+  constexpr std::size_t kDigits = 5;
+  constexpr std::string_view kOf = "-of-";
+  const auto digits = [](std::string_view text) {
+    return text.size() == kDigits && text.find_first_not_of("0123456789") == std::string_view::npos;
+  };
+  const std::size_t of = stem.rfind(kOf);
+  if (of == std::string_view::npos || of < kDigits || !digits(stem.substr(of - kDigits, kDigits))) return 0;
+  const std::string_view total = stem.substr(of + kOf.size());
+  return digits(total) ? static_cast<std::size_t>(std::stoul(std::string(total))) : 0;
+}
+
+std::vector<std::string> files_without_index(const fs::path& directory) {
+  std::vector<std::string> files;
+  for (const fs::directory_entry& entry : entries_of(directory)) {
+    std::error_code error;
+    const std::string name = entry.path().filename().native();
+    if (entry.path().extension() == ".safetensors" && name[0] != '.' && !entry.is_directory(error)) {
+      files.push_back(name);
+    }
+  }
+  if (std::find(files.begin(), files.end(), "model.safetensors") != files.end()) return {"model.safetensors"};
+  std::sort(files.begin(), files.end(), natural_less);
+  for (const std::string& file : files) {
+    const std::size_t total = shards_in_all(fs::path(file).stem().native());
+    if (total > files.size()) {
+      fail(ErrorCode::corrupt_file, "{}: {} says that there are {} shards, but only {} of them are here",
+           directory.native(), file, total, files.size());
+    }
+  }
+  return files;
+}
+
+void find_names(ModelFiles& model) {
+  for (const TensorFilePtr& file : model.files) {
+    for (const StoredTensor& tensor : file->tensors) {
+      const auto [other, is_new] = model.by_name.emplace(tensor.name, &tensor);
+      if (!is_new) {
+        fail(ErrorCode::corrupt_file, "{}: tensor '{}' stands in {} and in {}", model.path.native(),
+             tensor.name, model.file_of(*other->second), model.file_of(tensor));
+      }
+      model.in_order.push_back(&tensor);
+    }
+  }
+  std::sort(model.in_order.begin(), model.in_order.end(),
+            [](const StoredTensor* a, const StoredTensor* b) { return natural_less(a->name, b->name); });
+}
+
+void check_index(const ModelFiles& model, const WeightMap& map) {
+  for (const auto& [name, file] : map) {
+    const StoredTensor* const tensor = model.find(name);
+    const std::string actual = tensor == nullptr ? "no file" : model.file_of(*tensor);
+    if (actual == file) continue;
+    fail(ErrorCode::corrupt_file, "{}: {} says that tensor '{}' is in {}, but {} holds it",
+         model.path.native(), kIndexName, name, file, actual);
+  }
+  for (const auto& [name, tensor] : model.by_name) {
+    if (map.find(name) != map.end()) continue;
+    fail(ErrorCode::corrupt_file, "{}: {} holds tensor '{}', which {} does not name", model.path.native(),
+         model.file_of(*tensor), name, kIndexName);
+  }
+}
+
+ModelFiles open_directory(const fs::path& path) {
+  ModelFiles model;
+  model.path = path;
+  model.is_directory = true;
+  std::error_code error;
+  const bool indexed = fs::exists(fs::symlink_status(path / kIndexName, error));
+  const WeightMap map = indexed ? read_index(path) : WeightMap();
+  const std::vector<std::string> names = indexed ? files_of(map) : files_without_index(path);
+  list_other_files(model, names);
+  if (names.empty() && !indexed) {
+    std::string others;
+    for (const LeftBehind& file : model.left_behind) others += " " + file.path.native();
+    fail(ErrorCode::invalid_argument, "{}: no .safetensors file in it{}", path.native(),
+         others.empty() ? "" : "; what it holds is not read:" + others);
+  }
+  for (const std::string& name : names) {
+    if (!fs::exists(path / name, error)) {
+      fail(ErrorCode::corrupt_file, "{}: shard {} is missing", path.native(), name);
+    }
+    model.files.push_back(safetensors::open(path / name));
+  }
+  find_names(model);
+  if (model.by_name.empty()) fail(ErrorCode::corrupt_file, "{}: holds no tensor at all", path.native());
+  if (indexed) check_index(model, map);
+  if (fs::exists(fs::symlink_status(path / kConfigName, error))) {
+    model.config = read_file(path / kConfigName, kMaxConfig);
+    if (model.config.empty()) fail(ErrorCode::corrupt_file, "{}: is empty", (path / kConfigName).native());
+  }
+  return model;
+}
+
+ModelFiles open_file(const fs::path& path) {
+  if (is_other_format(path) && path.extension() != ".uqff") {  // which is safetensors by another name
+    fail(ErrorCode::unsupported, "{}: {} files are not read, only .safetensors", path.native(),
+         path.extension().native());
+  }
+  ModelFiles model;
+  model.path = path;
+  model.files.push_back(safetensors::open(path));
+  find_names(model);
+  return model;
+}
+
+}  // namespace
+
+const StoredTensor* ModelFiles::find(std::string_view name) const noexcept {
+  const auto found = by_name.find(name);
+  return found == by_name.end() ? nullptr : found->second;
+}
+
+std::string ModelFiles::file_of(const StoredTensor& tensor) const {
+  for (const TensorFilePtr& file : files) {
+    const StoredTensor* const begin = file->tensors.data();
+    if (std::less_equal<>()(begin, &tensor) && std::less<>()(&tensor, begin + file->tensors.size())) {
+      const fs::path& full = file->map.path();
+      return is_directory ? full.lexically_relative(path).native() : full.filename().native();
+    }
+  }
+  return "";
+}
+
+ModelFiles open_model(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (status.type() == fs::file_type::not_found) fail_io(path.native(), "open", ENOENT);
+  if (status.type() == fs::file_type::none) fail_io(path.native(), "open", error.value());
+  return fs::is_directory(status) ? open_directory(path) : open_file(path);
+}
+
+}  // namespace mxfp4

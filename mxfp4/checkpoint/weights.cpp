@@ -1,0 +1,111 @@
+#include <algorithm>
+#include <iterator>
+#include <set>
+
+#include "mxfp4/base/fail_internal.h"
+#include "mxfp4/checkpoint/experts_internal.h"
+#include "mxfp4/checkpoint/json_internal.h"
+#include "mxfp4/checkpoint/weights_internal.h"
+
+namespace mxfp4 {
+namespace {
+
+constexpr std::string_view kBlocks = "_blocks";
+
+// Dense names without ".weight" of weights that a `linear` file stores as {name}.blocks.
+std::set<std::string> bare_names(const ModelFiles& files) {
+  std::set<std::string> names;
+  for (const TensorFilePtr& file : files.files) {
+    const auto found = file->metadata.find(kBareNamesKey);
+    if (found == file->metadata.end()) continue;
+    const std::string where = file->map.path().native() + ": metadata '" + kBareNamesKey + "'";
+    const nlohmann::json list = parse_json(found->second, where);
+    const auto is_string = [](const nlohmann::json& name) { return name.is_string(); };
+    if (!list.is_array() || !std::all_of(list.begin(), list.end(), is_string)) {
+      fail(ErrorCode::corrupt_file, "{}: not a list of names", where);
+    }
+    names.insert(list.begin(), list.end());
+  }
+  return names;
+}
+
+// From stored names to the names of dense weights.
+class Names {
+ public:
+  Names(const ModelFiles& files, const Convention* convention) : convention_(convention) {
+    if (is("linear")) bare_ = bare_names(files);
+  }
+
+  std::string of_quantized(const StoredTensor& codes, const StoredTensor& scales) const {
+    std::string name = codes.name;
+    name.resize(name.size() - std::string_view(convention_->codes_suffix).size());
+    const bool experts = scales.shape.size() == 3 && parse_expert_name(name);
+    const bool has_weight = is("compressed-tensors") || (is("linear") && !experts && bare_.count(name) == 0);
+    return has_weight ? name + ".weight" : name;
+  }
+
+  std::string of_dense(const StoredTensor& tensor) const {
+    std::string name = tensor.name;
+    if (is_saved_as_blocks(tensor)) {
+      name.resize(name.size() - kBlocks.size());
+    } else if (is("linear") && name.ends_with(".bias") && tensor.shape.size() == 2) {
+      std::string bias = name;
+      bias[bias.rfind('.')] = '_';
+      if (parse_expert_name(bias)) return bias;
+    }
+    return name;
+  }
+
+ private:
+  bool is(std::string_view convention) const {
+    return convention_ != nullptr && convention_->name == convention;
+  }
+
+  const Convention* convention_;
+  std::set<std::string> bare_;
+};
+
+void refuse_twins(const ModelFiles& files, const std::vector<Weight>& weights) {
+  const auto same_name = [](const Weight& a, const Weight& b) { return a.name == b.name; };
+  const auto twin = std::adjacent_find(weights.begin(), weights.end(), same_name);
+  if (twin == weights.end()) return;
+  const StoredTensor& one = *twin->stored;
+  const StoredTensor& other = *std::next(twin)->stored;
+  fail(ErrorCode::corrupt_file, "weight '{}' is stored twice: as '{}' in {} and as '{}' in {}", twin->name,
+       one.name, files.file_of(one), other.name, files.file_of(other));
+}
+
+}  // namespace
+
+bool is_saved_as_blocks(const StoredTensor& tensor) {
+  return is_dense_float(tensor.dtype) && tensor.shape.size() == 3 && tensor.name.ends_with(kBlocks) &&
+         parse_expert_name(tensor.name.substr(0, tensor.name.size() - kBlocks.size()));
+}
+
+std::vector<Weight> read_weights(const ModelFiles& files, const Pairs& pairs) {
+  const Names names(files, pairs.convention);
+  std::vector<Weight> weights;
+  for (const StoredTensor* const tensor : files.tensors()) {
+    if (pairs.scales.count(tensor) > 0) continue;
+    Weight weight;
+    weight.stored = tensor;
+    if (const auto pair = pairs.scales_of.find(tensor); pair != pairs.scales_of.end()) {
+      weight.name = names.of_quantized(*tensor, *pair->second);
+      weight.scales = pair->second;
+      weight.quantized = view_of_pair(*tensor, *pair->second);
+    } else {
+      weight.name = names.of_dense(*tensor);
+      if (bits_of(tensor->dtype) % 8 == 0) {
+        weight.dense = dense_view(tensor->bytes.data(), tensor->dtype, tensor->shape);
+      }
+    }
+    weights.push_back(std::move(weight));
+  }
+  const auto less = [](const Weight& a, const Weight& b) { return natural_less(a.name, b.name); };
+  // Most names keep their places.
+  if (!std::is_sorted(weights.begin(), weights.end(), less)) std::sort(weights.begin(), weights.end(), less);
+  refuse_twins(files, weights);
+  return weights;
+}
+
+}  // namespace mxfp4
