@@ -1,0 +1,54 @@
+#include "mxfp4/job/dequantize_job.h"
+
+#include <chrono>
+
+#include "mxfp4/base/fail_internal.h"
+#include "mxfp4/checkpoint/checkpoint.h"
+#include "mxfp4/job/parts.h"
+#include "mxfp4/job/preflight_internal.h"
+
+namespace mxfp4::job {
+
+DequantizeReport run_dequantize(const DequantizeRequest& request) {
+  const auto start = std::chrono::steady_clock::now();
+  const Checkpoint checkpoint = open_checkpoint(request.in);
+  check_readable(checkpoint);
+  if (!checkpoint.has_quantized) {
+    fail(ErrorCode::invalid_argument, "{}: holds no MXFP4 weight to dequantise ({})", request.in.native(),
+         checkpoint.convention_name());
+  }
+  check_kinds(checkpoint.files, request.out);
+
+  DequantizeReport report;
+  report.convention = checkpoint.convention_name();
+  report.dtype = request.dtype.value_or(checkpoint.config.dtype.value_or(Dtype::bf16));
+  if (!is_dense_float(report.dtype)) report.dtype = Dtype::bf16;
+
+  Output output = begin_output(checkpoint.files);
+  for (const LeftBehind& left : checkpoint.files.left_behind) {
+    report.left_behind.push_back(fmt::format("{} ({})", left.path.native(), left.reason));
+  }
+  for (const Weight& weight : checkpoint.weights) {
+    const MappedFile* const map = map_of(checkpoint.files, *weight.stored);
+    const bool transposed = weight.is_quantized() && dense_is_transposed(checkpoint, weight);
+    Part part = weight.is_quantized()
+                    ? dequantize_part(weight.name, weight.quantized, report.dtype, transposed, map)
+                    : copy_part(weight.name, *weight.stored, map);
+    const safetensors::TensorSpec& spec = part.outputs[0];
+    report.tensors.push_back({spec.name, weight.is_quantized(), spec.dtype, spec.shape});
+    report.bytes_in += part.input_bytes;
+    report.bytes_out += spec.bytes();
+    output.parts.push_back(std::move(part));
+  }
+  if (!checkpoint.files.config.empty())
+    output.texts["config.json"] = with_quantization(checkpoint.files.config, "");
+
+  check_space(checkpoint.files, request.out, output, request.options);
+  const Written written = write_output(output, request.out, checkpoint.files.is_directory, request.options);
+  report.files = written.files;
+  report.peak_memory = written.peak_memory;
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+}  // namespace mxfp4::job

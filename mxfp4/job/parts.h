@@ -1,0 +1,58 @@
+// Makers of parts: a copy, a weight quantised, a weight expanded.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "mxfp4/base/file.h"
+#include "mxfp4/codec/block.h"
+#include "mxfp4/container/tensor_file.h"
+#include "mxfp4/job/part.h"
+#include "mxfp4/kernel/error_stats.h"
+#include "mxfp4/tensor/mxfp4_tensor.h"
+#include "mxfp4/tensor/view.h"
+
+namespace mxfp4::job {
+
+/// A tensor to read, and the mapped file that holds it: its pages are asked for ahead and given back when
+/// done with.
+struct Source {
+  DenseView view;  ///< any strides
+  const StoredTensor* stored = nullptr;
+  const MappedFile* map = nullptr;
+};
+
+/// Gathers the statistics of one weight from its units, in whatever order they finish.
+class StatsCollector {
+ public:
+  void record(std::size_t unit, const ErrorStats& stats);
+  /// Sums added in the order of the units.
+  ErrorStats total() const;
+
+ private:
+  mutable std::mutex mutex_;
+  ErrorStats counts_;
+  std::vector<std::pair<double, double>> sums_;  ///< signal and noise by unit
+};
+
+/// The source's elements in order, under `name`, in their own dtype.
+Part copy_part(std::string name, const Source& source);
+
+/// A stored tensor byte for byte, whatever its dtype.
+Part copy_part(std::string name, const StoredTensor& stored, const MappedFile* map);
+
+/// Codes and scales of a weight [..., N, K], K a multiple of 32. `codes` and `scales` name the tensors and
+/// shape them; `reference` is empty or has the scale bytes [..., N, K / 32] to keep where they are as good.
+/// Its units throw Error corrupt_file at a non-finite element under NonFinite::error, with the element's
+/// index in the stored tensor.
+Part quantize_part(safetensors::TensorSpec codes, safetensors::TensorSpec scales, const Source& source,
+                   const Recipe& recipe, const DenseView& reference, std::shared_ptr<StatsCollector> stats);
+
+/// A quantised weight [..., N, K] expanded to `dtype`; with `transposed`, [E, N, K] is written as [E, K, N].
+Part dequantize_part(std::string name, const Mxfp4View& weight, Dtype dtype, bool transposed,
+                     const MappedFile* codes_map);
+
+}  // namespace mxfp4::job

@@ -1,0 +1,34 @@
+// What the jobs that turn one checkpoint into another have in common.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "mxfp4/checkpoint/checkpoint.h"
+#include "mxfp4/job/progress.h"
+#include "mxfp4/job/stream.h"
+
+namespace mxfp4::job {
+
+/// IN and OUT must be of one kind. Throws Error invalid_argument.
+void check_kinds(const ModelFiles& in, const std::filesystem::path& out);
+
+/// An output that carries over what is no weight: the metadata of a bare file, the other files of a
+/// directory.
+Output begin_output(const ModelFiles& in);
+
+/// Disk space an output asks for and finds, in bytes.
+struct DiskSpace {
+  std::uint64_t needed = 0, free = 0;
+};
+
+/// check_output(), and whether the disk holds it. Throws Error invalid_argument, io.
+DiskSpace check_space(const ModelFiles& in, const std::filesystem::path& out, const Output& output,
+                      const Options& options);
+
+/// The mapped file that a tensor stands in.
+const MappedFile* map_of(const ModelFiles& files, const StoredTensor& tensor) noexcept;
+
+}  // namespace mxfp4::job

@@ -1,0 +1,30 @@
+// How a long job talks to its caller.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+namespace mxfp4::job {
+
+/// Implemented by the caller; called from one thread at a time, a few times a second at most matters.
+class Progress {
+ public:
+  virtual ~Progress() = default;
+  /// Bytes of input done out of `total`; called often, must be cheap.
+  virtual void advance(std::uint64_t done, std::uint64_t total) = 0;
+  /// Something a person should know while the job goes on.
+  virtual void warn(const std::string& message) = 0;
+};
+
+/// What every job that writes takes.
+struct Options {
+  int threads = 0;                          ///< 0: all that this process may use
+  std::uint64_t max_memory = 2ull << 30;    ///< bytes of anonymous memory
+  std::uint64_t max_shard = 5'000'000'000;  ///< bytes of a file of a model directory
+  bool overwrite = false;                   ///< OUT may exist and is replaced once the new one is whole
+  Progress* progress = nullptr;             ///< may be null
+  const std::atomic<bool>* stop = nullptr;  ///< set to end the job with Error interrupted; may be null
+};
+
+}  // namespace mxfp4::job

@@ -1,0 +1,282 @@
+#include <algorithm>
+#include <map>
+
+#include <nlohmann/json.hpp>
+
+#include "mxfp4/base/fail_internal.h"
+#include "mxfp4/checkpoint/experts.h"
+#include "mxfp4/checkpoint/selection.h"
+#include "mxfp4/job/choice.h"
+#include "mxfp4/job/preflight_internal.h"
+#include "mxfp4/job/quantize_plan_internal.h"
+
+namespace mxfp4::job {
+namespace {
+
+constexpr std::string_view kWeight = ".weight", kOutputHead = "lm_head";
+constexpr double kBitsPerWeight = 4.0 + 8.0 / kBlockSize;
+
+// Conventions of gpt-oss hold no other quantised weights than stacked experts.
+bool holds_experts_only(const Convention& format) {
+  return format.code_shape == CodeShape::blocks;
+}
+
+const Convention* choose_format(const QuantizeRequest& request, const Checkpoint& checkpoint) {
+  const Convention* const wanted = request.format.empty() ? nullptr : find_convention(request.format);
+  if (!request.format.empty() && wanted == nullptr) {
+    std::string names;
+    for (const Convention& convention : conventions())
+      names += fmt::format("{}{}", names.empty() ? "" : ", ", convention.name);
+    fail(ErrorCode::invalid_argument, "--format {}: unknown; there are {}", request.format, names);
+  }
+  if (checkpoint.has_quantized) {
+    if (wanted != nullptr && wanted != checkpoint.convention) {
+      fail(ErrorCode::unsupported, "{}: its MXFP4 weights are stored as {}; quantize keeps that format",
+           request.in.native(), checkpoint.convention->name);
+    }
+    return checkpoint.convention;
+  }
+  if (wanted != nullptr) {
+    const Convention* const openai = find_convention("openai");
+    const bool named_otherwise = (wanted == openai) != (checkpoint.convention == openai);
+    if (holds_experts_only(*wanted) ? !checkpoint.gpt_oss || named_otherwise
+                                    : !wanted->stacks_experts && checkpoint.convention == openai) {
+      fail(ErrorCode::unsupported, "--format {}: {} is no model under the names of that format", wanted->name,
+           request.in.native());
+    }
+    return wanted;
+  }
+  if (checkpoint.convention != nullptr) return checkpoint.convention;
+  return find_convention(
+      checkpoint.files.is_directory && !checkpoint.files.config.empty() ? "compressed-tensors" : "linear");
+}
+
+/// Builds a plan tensor by tensor.
+class Planner {
+ public:
+  Planner(const QuantizeRequest& request, QuantizePlan& plan) : request_(request), plan_(plan) {}
+
+  void add(const Weight& weight, Decision decision) {
+    restrict_to_format(weight, decision);
+    PlannedTensor tensor;
+    tensor.name = weight.stored->name;
+    tensor.reason = decision.keep_reason;
+    tensor.quantized = tensor.reason.empty();
+    tensor.dtype = weight.stored->dtype;
+    tensor.shape = weight.stored->shape;
+    tensor.recipe = decision.recipe;
+    tensor.bytes_in = weight.stored->bytes.size() + (weight.is_quantized() ? weight.scales->bytes.size() : 0);
+    const std::size_t first_part = plan_.output.parts.size();
+    plan_.stats.emplace_back();
+    if (tensor.quantized) {
+      tensor.name = weight.name;
+      tensor.shape = weight.dense.shape;
+      tensor.bits_per_weight = kBitsPerWeight;
+      quantize(weight, decision.recipe);
+    } else {
+      keep(weight);
+    }
+    for (std::size_t part = first_part; part < plan_.output.parts.size(); ++part) {
+      for (const safetensors::TensorSpec& spec : plan_.output.parts[part].outputs)
+        tensor.bytes_out += spec.bytes();
+    }
+    const auto elements = static_cast<double>(element_count(tensor.shape));
+    if (!tensor.quantized && elements > 0)
+      tensor.bits_per_weight = 8.0 * static_cast<double>(tensor.bytes_out) / elements;
+    plan_.report.bytes_in += tensor.bytes_in;
+    plan_.report.bytes_out += tensor.bytes_out;
+    plan_.report.tensors.push_back(std::move(tensor));
+  }
+
+  /// What can be said once every weight is added: config.json, notes in the files, contradictions.
+  void finish() {
+    check_experts_together();
+    if (request_.reference.empty() == false && references_found_ == 0) {
+      fail(ErrorCode::invalid_argument,
+           "--reference {}: has an MXFP4 weight for none of the tensors to quantise",
+           request_.reference.native());
+    }
+    if (!bare_names_.empty()) plan_.output.metadata[kBareNamesKey] = nlohmann::json(bare_names_).dump();
+    const std::string& config = plan_.checkpoint.files.config;
+    if (config.empty()) return;
+    const bool replaced = plan_.format->quantization_config != nullptr && !plan_.checkpoint.has_quantized;
+    plan_.output.texts["config.json"] =
+        replaced ? with_quantization(config, plan_.format->quantization_config(left_alone())) : config;
+  }
+
+ private:
+  /// Keeps what the format cannot hold quantised; refuses it if the user has asked for it by name.
+  void restrict_to_format(const Weight& weight, Decision& decision) const {
+    if (!decision.keep_reason.empty() || stacked_experts(plan_.checkpoint, weight)) return;
+    if (holds_experts_only(*plan_.format)) {
+      decision.keep_reason = fmt::format("{} quantises stacked experts only", plan_.format->name);
+    } else if (!plan_.format->stacks_experts && weight.dense.rank() != 2) {
+      decision.keep_reason = fmt::format("{} quantises matrices only", plan_.format->name);
+    } else {
+      return;
+    }
+    if (decision.exact) fail(ErrorCode::invalid_argument, "'{}': {}", weight.name, decision.keep_reason);
+  }
+
+  void quantize(const Weight& weight, const Recipe& recipe) {
+    const std::optional<StackedExperts> experts = stacked_experts(plan_.checkpoint, weight);
+    if (!plan_.format->stacks_experts && experts) {
+      split(weight, *experts, [&](std::string name, const Source& source, const DenseView& reference) {
+        add_quantized(std::move(name), source, recipe, reference);
+      });
+    } else {
+      add_quantized(weight.name, source_of(weight), recipe, reference_of(weight));
+    }
+  }
+
+  void keep(const Weight& weight) {
+    const MappedFile* const map = map_of(plan_.checkpoint.files, *weight.stored);
+    if (weight.is_quantized()) {
+      plan_.output.parts.push_back(copy_part(weight.stored->name, *weight.stored, map));
+      const MappedFile* const scales_map = map_of(plan_.checkpoint.files, *weight.scales);
+      plan_.output.parts.push_back(copy_part(weight.scales->name, *weight.scales, scales_map));
+      return;
+    }
+    const bool linear = is_linear_weight(weight);
+    const std::optional<StackedExperts> experts = stacked_experts(plan_.checkpoint, weight);
+    if (experts && !plan_.format->stacks_experts && !weight.orientation_unknown) {
+      split(weight, *experts, [&](std::string name, const Source& source, const DenseView&) {
+        if (linear) left_alone_.push_back(name.substr(0, name.size() - kWeight.size()));
+        plan_.output.parts.push_back(copy_part(std::move(name), source));
+      });
+      return;
+    }
+    if (linear) left_alone_.emplace_back(weight.module());
+    plan_.output.parts.push_back(copy_part(kept_name(weight, experts), *weight.stored, map));
+  }
+
+  std::string kept_name(const Weight& weight, const std::optional<StackedExperts>& experts) const {
+    if (plan_.format == find_convention("linear") && experts && experts->bias &&
+        weight.name.ends_with("_bias")) {
+      return weight.name.substr(0, weight.name.size() - 5) + ".bias";
+    }
+    return weight.name;
+  }
+
+  /// Calls add(name, source, reference) for each matrix (or bias) that stacked experts fall into.
+  template <class Add>
+  void split(const Weight& weight, const StackedExperts& experts, const Add& add) {
+    const Source whole = source_of(weight);
+    const DenseView reference = reference_of(weight);
+    for (std::int64_t expert = 0; expert < experts.experts; ++expert) {
+      for (const ExpertRows& rows : experts.parts) {
+        Source part = whole;
+        part.view = whole.view[expert].slice(0, rows.begin, rows.end, rows.step);
+        DenseView part_reference = reference;
+        if (reference.data != nullptr)
+          part_reference = reference[expert].slice(0, rows.begin, rows.end, rows.step);
+        add(experts.name(expert, rows), part, part_reference);
+      }
+    }
+  }
+
+  void add_quantized(std::string name, const Source& source, const Recipe& recipe,
+                     const DenseView& reference) {
+    std::string module = name;
+    if (module.ends_with(kWeight)) {
+      module.resize(module.size() - kWeight.size());
+    } else if (plan_.format == find_convention("linear")) {
+      bare_names_.push_back(name);  // or a reader would take it for name.weight
+    }
+    Shape scales = source.view.shape;
+    scales.back() /= kBlockSize;
+    Shape codes = source.view.shape;
+    codes.back() /= 2;
+    if (plan_.format->code_shape == CodeShape::blocks) {
+      codes = scales;
+      codes.push_back(kBlockSize / 2);
+    }
+    plan_.stats.back().push_back(std::make_shared<StatsCollector>());
+    plan_.output.parts.push_back(quantize_part({module + plan_.format->codes_suffix, Dtype::u8, codes},
+                                               {module + plan_.format->scales_suffix, Dtype::u8, scales},
+                                               source, recipe, reference, plan_.stats.back().back()));
+  }
+
+  Source source_of(const Weight& weight) const {
+    return {weight.dense, weight.stored, map_of(plan_.checkpoint.files, *weight.stored)};
+  }
+
+  /// The scale bytes [..., N, K / 32] of the weight in the reference checkpoint, or an empty view.
+  DenseView reference_of(const Weight& weight) {
+    if (plan_.reference == nullptr) return {};
+    const Weight* const found = plan_.reference->find(weight.name);
+    if (found == nullptr || !found->is_quantized()) return {};
+    if (found->quantized.shape != weight.dense.shape) {
+      fail(ErrorCode::invalid_argument, "--reference {}: '{}' has shape {}, but {} in {}",
+           request_.reference.native(), weight.name, to_string(found->quantized.shape),
+           to_string(weight.dense.shape), request_.in.native());
+    }
+    Shape shape = found->quantized.shape;
+    shape.back() /= kBlockSize;
+    ++references_found_;
+    return dense_view(found->quantized.scales, Dtype::u8, shape);
+  }
+
+  /// Modules to name in the config as left alone. An output head that shares the embedding's tensor is one,
+  /// too.
+  std::vector<std::string> left_alone() const {
+    std::vector<std::string> modules = left_alone_;
+    const bool has_head =
+        std::any_of(plan_.checkpoint.weights.begin(), plan_.checkpoint.weights.end(),
+                    [](const Weight& weight) { return weight.module().ends_with(kOutputHead); });
+    if (plan_.checkpoint.config.tied_embeddings && !has_head) modules.emplace_back(kOutputHead);
+    return modules;
+  }
+
+  /// gpt-oss's readers ask about the experts of a layer as a whole.
+  void check_experts_together() const {
+    if (!holds_experts_only(*plan_.format)) return;
+    std::map<std::string, const PlannedTensor*> seen;
+    for (std::size_t i = 0; i < plan_.report.tensors.size(); ++i) {
+      const PlannedTensor& tensor = plan_.report.tensors[i];
+      const std::optional<StackedExperts> experts =
+          stacked_experts(plan_.checkpoint, plan_.checkpoint.weights[i]);
+      if (!experts || experts->bias) continue;
+      const bool mxfp4 = tensor.quantized || plan_.checkpoint.weights[i].is_quantized();
+      seen.emplace(experts->prefix + (mxfp4 ? "+" : "-"), &tensor);
+      const auto other = seen.find(experts->prefix + (mxfp4 ? "-" : "+"));
+      if (other != seen.end()) {
+        fail(ErrorCode::invalid_argument,
+             "'{}' and '{}': {} stores the experts of a layer either all quantised or not",
+             other->second->name, tensor.name, plan_.format->name);
+      }
+    }
+  }
+
+  const QuantizeRequest& request_;
+  QuantizePlan& plan_;
+  std::vector<std::string> left_alone_, bare_names_;
+  std::size_t references_found_ = 0;
+};
+
+}  // namespace
+
+QuantizePlan make_plan(const QuantizeRequest& request) {
+  QuantizePlan plan;
+  plan.checkpoint = open_checkpoint(request.in, request.format == "gpt-oss" ? request.format : "");
+  check_readable(plan.checkpoint);
+  check_kinds(plan.checkpoint.files, request.out);
+  if (!request.reference.empty()) {
+    plan.reference = std::make_unique<Checkpoint>(open_checkpoint(request.reference));
+    check_readable(*plan.reference);
+  }
+  plan.format = choose_format(request, plan.checkpoint);
+  plan.report.format = plan.format->name;
+  plan.output = begin_output(plan.checkpoint.files);
+  for (const LeftBehind& left : plan.checkpoint.files.left_behind) {
+    plan.report.left_behind.push_back(fmt::format("{} ({})", left.path.native(), left.reason));
+  }
+  Chooser chooser(request, plan.checkpoint);
+  Planner planner(request, plan);
+  for (const Weight& weight : plan.checkpoint.weights) planner.add(weight, chooser.decide(weight));
+  chooser.check_all_matched();
+  planner.finish();
+  return plan;
+}
+
+}  // namespace mxfp4::job

@@ -1,0 +1,28 @@
+// From a request to the parts that fulfil it.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "mxfp4/checkpoint/checkpoint.h"
+#include "mxfp4/job/parts.h"
+#include "mxfp4/job/quantize_job.h"
+#include "mxfp4/job/stream.h"
+
+namespace mxfp4::job {
+
+/// Everything decided. The parts read from the checkpoints, so these must outlive the output.
+struct QuantizePlan {
+  Checkpoint checkpoint;
+  std::unique_ptr<Checkpoint> reference;  ///< null if none was asked for
+  const Convention* format = nullptr;
+  Output output;
+  QuantizeReport report;
+  std::vector<std::vector<std::shared_ptr<StatsCollector>>>
+      stats;  ///< by tensor of the report, then by part of it
+};
+
+/// Decides what becomes of every tensor. Throws what plan_quantize throws, but for what concerns OUT.
+QuantizePlan make_plan(const QuantizeRequest& request);
+
+}  // namespace mxfp4::job
