@@ -1,0 +1,64 @@
+#include "mxfp4/cli/options.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "mxfp4/base/error.h"
+#include "mxfp4/cli/text.h"
+
+namespace mxfp4::cli {
+namespace {
+
+constexpr int kMostThreads = 1024;
+
+CLI::Option* add_size(CLI::App& app, const std::string& name, std::uint64_t& value,
+                      const std::string& description) {
+  const auto store = [&value, name](const std::string& text) {
+    try {
+      value = parse_size(text);
+    } catch (const Error& error) {
+      throw CLI::ValidationError(name, error.what());
+    }
+  };
+  return app.add_option_function<std::string>(name, store, description)->type_name("SIZE");
+}
+
+}  // namespace
+
+void add_paths(CLI::App& app, std::filesystem::path& in, std::filesystem::path& out) {
+  app.add_option("IN", in, "A model directory, or one .safetensors file")->required();
+  app.add_option("OUT", out, "What to write: a directory or a file, as IN is")->required();
+}
+
+void add_job_options(CLI::App& app, job::Options& options) {
+  const char* const group = "How it runs";
+  add_number(app, "--threads", options.threads, 1, kMostThreads, "Threads to use (default: all processors)")
+      ->group(group);
+  add_size(app, "--max-memory", options.max_memory,
+           "Bound of the memory in use; K, M, G are powers of 1024 (default: 2G)")
+      ->group(group);
+  add_size(app, "--max-shard", options.max_shard, "Bound of each file of a model directory (default: 5 GB)")
+      ->group(group);
+  app.add_flag("--overwrite", options.overwrite, "Replace OUT, once the new one is whole")->group(group);
+}
+
+CLI::Option* add_choice(CLI::App& app, const std::string& name, std::string& value,
+                        std::vector<std::string> choices, const std::string& type,
+                        const std::string& description) {
+  const std::string all = fmt::format("{}", fmt::join(choices, ", "));
+  return app.add_option(name, value, fmt::format("{}: {}", description, all))
+      ->type_name(type)
+      ->check([choices = std::move(choices), all](const std::string& text) {
+        const bool known = std::find(choices.begin(), choices.end(), text) != choices.end();
+        return known ? "" : fmt::format("'{}' is none of: {}", text, all);
+      });
+}
+
+CLI::Option* add_repeated(CLI::App& app, const std::string& name, std::vector<std::string>& values,
+                          const std::string& type, const std::string& description) {
+  return app.add_option(name, values, description)->type_name(type)->type_size(1)->allow_extra_args(false);
+}
+
+}  // namespace mxfp4::cli

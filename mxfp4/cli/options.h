@@ -1,0 +1,46 @@
+// Options that several verbs have.
+#pragma once
+
+#include <charconv>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "mxfp4/job/progress.h"
+
+namespace mxfp4::cli {
+
+/// Positionals IN and OUT.
+void add_paths(CLI::App& app, std::filesystem::path& in, std::filesystem::path& out);
+
+/// --threads, --max-memory, --max-shard, --overwrite.
+void add_job_options(CLI::App& app, job::Options& options);
+
+/// An option whose value is one of `choices`.
+CLI::Option* add_choice(CLI::App& app, const std::string& name, std::string& value,
+                        std::vector<std::string> choices, const std::string& type,
+                        const std::string& description);
+
+/// An option that may be given several times, one value each.
+CLI::Option* add_repeated(CLI::App& app, const std::string& name, std::vector<std::string>& values,
+                          const std::string& type, const std::string& description);
+
+/// An option whose value is a whole number between `least` and `most`, in decimal digits.
+template <class Number>
+CLI::Option* add_number(CLI::App& app, const std::string& name, Number& value, std::uint64_t least,
+                        std::uint64_t most, const std::string& description) {
+  return app.add_option(name, value, description)->type_name("N")->check([=](const std::string& text) {
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    const bool good =
+        error == std::errc() && end == text.data() + text.size() && number >= least && number <= most;
+    return good ? ""
+                : "'" + text + "' is no number between " + std::to_string(least) + " and " +
+                      std::to_string(most);
+  });
+}
+
+}  // namespace mxfp4::cli

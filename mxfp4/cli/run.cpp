@@ -1,0 +1,162 @@
+#include "mxfp4/cli/run.h"
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <new>
+#include <span>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "mxfp4/base/error.h"
+#include "mxfp4/base/version.h"
+#include "mxfp4/cli/help.h"
+#include "mxfp4/cli/signals.h"
+#include "mxfp4/cli/verb.h"
+
+namespace mxfp4::cli {
+namespace {
+
+constexpr int kUsage = 2;
+constexpr int kFailure = 3;
+constexpr int kSignalBase = 128;
+
+int report(Console& console, int status, ErrorCode code, const std::string& message) {
+  if (console.json) console.print_json(Json{{"error", {{"code", to_string(code)}, {"message", message}}}});
+  console.error(message);
+  return status;
+}
+
+void tell(Console& console, const char* what, const std::string& text) {
+  if (console.json) {
+    console.print_json(Json{{what, text}});
+  } else {
+    console.print(text);
+  }
+}
+
+std::vector<std::string> verb_names() {
+  std::vector<std::string> names;
+  for (const VerbInfo& verb : verbs()) names.emplace_back(verb.name);
+  return names;
+}
+
+// Verbs with their options, and which of them was asked for.
+struct Parser {
+  CLI::App app{"MXFP4: quantise model weights to 4 bits, expand them again, look inside", "mxfp4"};
+  std::vector<std::unique_ptr<Verb>> members;
+  Verb* chosen = nullptr;
+
+  explicit Parser(Console& console) {
+    app.formatter(std::make_shared<HelpFormatter>(console.out));
+    app.set_help_flag("-h,--help", "Print this and end")->group("General");
+    app.set_version_flag("--version", version(), "Print the version and end")->group("General");
+    app.require_subcommand(1);
+    app.footer(
+        "  mxfp4 synth model --like tiny\n"
+        "  mxfp4 quantize model model-mxfp4\n"
+        "  mxfp4 inspect model-mxfp4\n"
+        "  mxfp4 quantize --help");
+    for (const VerbInfo& info : verbs()) {
+      CLI::App* const sub = app.add_subcommand(info.name, info.summary);
+      members.push_back(info.make());
+      Verb* const verb = members.back().get();
+      verb->declare(*sub);
+      sub->set_help_flag("-h,--help", "Print this and end")->group("General");
+      sub->add_flag("--json", console.json, "Print one JSON object to stdout, everything else to stderr")
+          ->group("General");
+      sub->add_flag("--quiet", console.quiet, "Print no progress and no result, only warnings and errors")
+          ->group("General");
+      sub->callback([this, verb] { chosen = verb; });
+    }
+  }
+};
+
+int run_verb(std::span<char*> arguments, Console& console) {
+  Parser parser(console);
+  const std::vector<std::string> names = verb_names();
+  const std::string first = arguments.size() < 2 ? "" : arguments[1];
+  const bool has_verb = std::find(names.begin(), names.end(), first) != names.end();
+  if (first.empty()) {
+    console.note(parser.app.help());
+    return kUsage;
+  }
+  if (!has_verb && !first.starts_with('-')) {
+    return report(console, kUsage, ErrorCode::invalid_argument,
+                  fmt::format("no verb '{}'; there are {}", first, fmt::join(names, ", ")));
+  }
+  try {
+    parser.app.parse(static_cast<int>(arguments.size()), arguments.data());
+  } catch (const CLI::CallForHelp&) {
+    tell(console, "help", parser.app.help());
+    return 0;
+  } catch (const CLI::CallForVersion&) {
+    tell(console, "version", console.json ? version() : fmt::format("mxfp4 {}\n", version()));
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    const std::string help = fmt::format("mxfp4 {}{}--help", has_verb ? first : "", has_verb ? " " : "");
+    return report(console, kUsage, ErrorCode::invalid_argument,
+                  fmt::format("{} (see {})", error.what(), help));
+  }
+  parser.chosen->run(console);
+  return 0;
+}
+
+int status_of(const Error& error) {
+  switch (error.code()) {
+    case ErrorCode::invalid_argument:
+      return kUsage;
+    case ErrorCode::interrupted:
+      return kSignalBase + stop_signal();
+    default:
+      return kFailure;
+  }
+}
+
+// A verb and whatever it may throw.
+int run_guarded(std::span<char*> arguments, Console& console) {
+  try {
+    return run_verb(arguments, console);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::interrupted) {
+      console.error(error.what());
+      return status_of(error);
+    }
+    return report(console, status_of(error), error.code(), error.what());
+  } catch (const std::bad_alloc&) {
+    return report(console, kFailure, ErrorCode::out_of_memory, "out of memory");
+  } catch (const std::length_error& error) {
+    return report(console, kFailure, ErrorCode::out_of_memory, error.what());
+  } catch (const std::system_error& error) {  // std::filesystem's among them
+    // What a thread that cannot be started throws; everything else is the system's.
+    const bool thread = error.code() == std::errc::resource_unavailable_try_again;
+    return report(console, kFailure, thread ? ErrorCode::out_of_memory : ErrorCode::io,
+                  thread ? "out of memory for a thread" : error.what());
+  } catch (const std::exception& error) {
+    return report(console, kFailure, ErrorCode::unsupported, error.what());
+  }
+}
+
+}  // namespace
+
+int run(int argc, char** argv) noexcept {
+  try {
+    install_signal_handlers();
+    const std::span arguments(argv, static_cast<std::size_t>(argc));
+    Console console;
+    // Asked here as well as by the parser, so that what the parser refuses is told as JSON, too.
+    console.json = std::any_of(arguments.begin(), arguments.end(),
+                               [](const char* a) { return a == std::string_view("--json"); });
+    return run_guarded(arguments, console);
+  } catch (const ClosedPipe&) {
+    return kSignalBase + SIGPIPE;
+  } catch (...) {  // not even the error could be told
+    return kFailure;
+  }
+}
+
+}  // namespace mxfp4::cli
