@@ -1,0 +1,136 @@
+"""What a signal, a closed pipe or a full memory leaves behind: nothing."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import time
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def large(mxfp4, tmp_path_factory):
+    """200 MB: on one thread, long enough to be stopped in the middle."""
+    path = tmp_path_factory.mktemp("large") / "in"
+    size = ("--hidden-size", 1024, "--intermediate-size", 1024, "--experts", 16, "--layers", 2)
+    mxfp4("synth", path, "--like", "tiny", *size)
+    return path
+
+
+def wait_for(condition, process):
+    while not condition():
+        assert process.poll() is None, "ended before it could be stopped"
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_signal_stops_the_work_and_leaves_nothing(mxfp4, large, tmp_path, number, status, options):
+    process = mxfp4.start("quantize", large, tmp_path / "out", "--threads", 1, *options)
+    wait_for(lambda: list(tmp_path.iterdir()), process)
+    process.send_signal(number)
+    begin = time.monotonic()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == status, err
+    assert time.monotonic() - begin < 5
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["synth", "dequantize"])
+def test_other_verbs_stop_as_well(mxfp4, large, tmp_path, verb):
+    if verb == "synth":
+        size = ("--hidden-size", 1024, "--intermediate-size", 1024, "--experts", 16, "--layers", 4)
+        process = mxfp4.start("synth", tmp_path / "out", "--like", "tiny", *size, "--threads", 1)
+    else:
+        mxfp4("quantize", large, tmp_path / "in")
+        process = mxfp4.start("dequantize", tmp_path / "in", tmp_path / "out", "--threads", 1)
+    before = {"in"} & {p.name for p in tmp_path.iterdir()}
+    wait_for(lambda: {p.name for p in tmp_path.iterdir()} != before, process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert {p.name for p in tmp_path.iterdir()} == before
+
+
+def test_a_bare_file_is_whole_or_not_there(mxfp4, large, tmp_path):
+    process = mxfp4.start("quantize", large / "model.safetensors", tmp_path / "out.safetensors", "--threads", 1)
+    wait_for(lambda: list(tmp_path.iterdir()), process)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_pipe_ends_quietly(mxfp4, tiny):
+    read, write = os.pipe()
+    os.close(read)
+    process = mxfp4.start("inspect", tiny, stdout=write)
+    os.close(write)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 141 and err == ""
+
+
+def test_a_job_whose_reader_goes_away_still_writes_its_output(mxfp4, tiny, tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    process = mxfp4.start("quantize", tiny, tmp_path / "out", stdout=write)
+    os.close(write)
+    process.communicate(timeout=60)
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_result_that_cannot_be_printed_is_an_error(mxfp4, tiny):
+    with open("/dev/full", "w") as full:
+        process = mxfp4.start("inspect", tiny, stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 3 and "standard output" in err
+
+
+def test_memory_stays_below_its_bound(mxfp4, large, tmp_path):
+    bound = 64 << 20
+    process = mxfp4.start("quantize", large, tmp_path / "out", "--max-memory", bound, "--threads", 2, "--json", stderr=subprocess.DEVNULL)
+    peak = 0
+    while process.poll() is None:
+        try:
+            lines = open(f"/proc/{process.pid}/status").read().splitlines()
+        except OSError:
+            break
+        values = dict(line.split(":", 1) for line in lines)
+        peak = max(peak, int(values.get("RssAnon", "0 kB").split()[0]) << 10)
+        time.sleep(0.002)
+    process.communicate()
+    assert process.returncode == 0
+    assert 0 < peak <= bound
+
+
+@pytest.mark.parametrize("megabytes", [1, 6])
+def test_running_out_of_memory_is_said(mxfp4, tiny, tmp_path, megabytes):
+    """1 MB is too little for the plan, 6 MB for the stack of a thread."""
+
+    if b"__asan_" in mxfp4.path.read_bytes():
+        pytest.skip("AddressSanitizer does not start under a bound on memory")
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_STACK, (8 << 20, 8 << 20))
+        resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, megabytes << 20))
+
+    process = mxfp4.start("quantize", tiny, tmp_path / "out", "--threads", 1, "--json", preexec_fn=limit)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 3, err
+    assert json.loads(out)["error"]["code"] == "out_of_memory"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing(mxfp4, large, tmp_path):
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+
+    process = mxfp4.start("quantize", large, tmp_path / "out", "--json", preexec_fn=limit)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 3, err
+    assert '"io"' in out
+    assert list(tmp_path.iterdir()) == []
