@@ -135,6 +135,7 @@ TEST(Config, NamesTheFieldAndTheValueThatAreWrong) {
       has_all(refusal(R"({"vocab_size": 99999999999})"), {"corrupt_file", "'vocab_size'", "99999999999"}));
   EXPECT_TRUE(
       has_all(refusal(R"({"vocab_size": 99999999999999999999999})"), {"corrupt_file", "'vocab_size'"}));
+  EXPECT_TRUE(has_all(refusal(std::string("{}\0{}", 5)), {"corrupt_file", "config.json", "zero byte", "2"}));
   EXPECT_TRUE(has_all(refusal(R"({"model_type": 7})"), {"corrupt_file", "'model_type'", "7", "string"}));
   EXPECT_TRUE(has_all(refusal(R"({"architectures": "x"})"), {"corrupt_file", "'architectures'"}));
   EXPECT_TRUE(has_all(refusal(R"({"architectures": [1]})"), {"corrupt_file", "'architectures'"}));

@@ -30,6 +30,9 @@ std::string with_null_for_nonfinite(std::string_view text) {
 }  // namespace
 
 nlohmann::json parse_json(std::string_view text, std::string_view where) {
+  // The parser takes a zero byte for the end of its input.
+  const std::size_t zero = text.find('\0');
+  if (zero != text.npos) fail(ErrorCode::corrupt_file, "{}: a zero byte at byte {}", where, zero);
   using Event = nlohmann::json::parse_event_t;
   const auto check_depth = [&](int depth, Event, nlohmann::json&) {
     if (depth > kMaxJsonDepth) {
