@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <fmt/chrono.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -13,6 +14,8 @@
 
 namespace mxfp4 {
 namespace {
+
+constexpr std::int64_t kSecond = 1'000'000'000;  // nanoseconds
 
 class Descriptor {
  public:
@@ -28,11 +31,16 @@ class Descriptor {
   int value_;
 };
 
-std::uint64_t regular_size(int descriptor, const std::filesystem::path& path) {
+FileStamp to_stamp(const struct stat& info) noexcept {
+  return {static_cast<std::uint64_t>(info.st_size), info.st_mtim.tv_sec * kSecond + info.st_mtim.tv_nsec,
+          info.st_dev, info.st_ino};
+}
+
+FileStamp regular_file(int descriptor, const std::filesystem::path& path) {
   struct stat info;
   if (fstat(descriptor, &info) != 0) fail_io(path.native(), "stat", errno);
   if (!S_ISREG(info.st_mode)) fail(ErrorCode::io, "{}: not a regular file", path.native());
-  return static_cast<std::uint64_t>(info.st_size);
+  return to_stamp(info);
 }
 
 // Whether `path` still names the open file: another process may have finished and renamed it in between.
@@ -55,29 +63,48 @@ void advise(std::span<const std::byte> part, bool shrink, int advice) noexcept {
 
 }  // namespace
 
+FileStamp stamp_of(const std::filesystem::path& path) {
+  struct stat info;
+  if (stat(path.c_str(), &info) != 0) fail_io(path.native(), "stat", errno);
+  return to_stamp(info);
+}
+
+std::string to_string(const FileStamp& stamp) {
+  return fmt::format("{} bytes, written {:%F %T}.{:09}", stamp.size,
+                     fmt::gmtime(static_cast<std::time_t>(stamp.modified / kSecond)),
+                     stamp.modified % kSecond);
+}
+
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   // Without O_NONBLOCK, opening a pipe would wait for a writer.
   const Descriptor descriptor(path, O_RDONLY | O_NONBLOCK);
-  size_ = regular_size(descriptor, path);
+  stamp_ = regular_file(descriptor, path);
+  size_ = stamp_.size;
   if (size_ == 0) return;
   void* const data = mmap(nullptr, size_, PROT_READ, MAP_SHARED, descriptor, 0);
   if (data == MAP_FAILED) fail_io(path.native(), "map", errno);
   data_ = static_cast<const std::byte*>(data);
+  watched_ = WatchedRange(bytes());
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)),
       data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)) {}
+      size_(std::exchange(other.size_, 0)),
+      stamp_(other.stamp_),
+      watched_(std::move(other.watched_)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(stamp_, other.stamp_);
+  std::swap(watched_, other.watched_);
   return *this;
 }
 
 MappedFile::~MappedFile() {
+  watched_ = WatchedRange();
   if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
 }
 
@@ -87,6 +114,21 @@ void MappedFile::will_need(std::span<const std::byte> part) const noexcept {
 
 void MappedFile::done_with(std::span<const std::byte> part) const noexcept {
   advise(part, true, MADV_DONTNEED);
+}
+
+void MappedFile::check_unchanged() const {
+  struct stat info;
+  const FileStamp now = stat(path_.c_str(), &info) == 0 ? to_stamp(info) : FileStamp();
+  const bool same_file = now.device == stamp_.device && now.number == stamp_.number;
+  if (same_file && now.size != stamp_.size) {
+    fail(ErrorCode::io, "{}: was changed while it was read: it had {} bytes and has {} now", path_.native(),
+         stamp_.size, now.size);
+  }
+  if (same_file && now != stamp_) fail(ErrorCode::io, "{}: was changed while it was read", path_.native());
+  if (watched_.lost_pages()) {
+    fail(ErrorCode::io, "{}: a part of it could not be read: it was shortened, or the disk fails",
+         path_.native());
+  }
 }
 
 OutputFile::OutputFile(const std::filesystem::path& path, std::uint64_t size)
@@ -147,7 +189,7 @@ void write_file(const std::filesystem::path& path, std::string_view content) {
 
 std::string read_file(const std::filesystem::path& path, std::size_t limit) {
   const Descriptor descriptor(path, O_RDONLY | O_NONBLOCK);
-  const std::uint64_t size = regular_size(descriptor, path);
+  const std::uint64_t size = regular_file(descriptor, path).size;
   if (size > limit) {
     fail(ErrorCode::corrupt_file, "{}: {} bytes, more than the {} that such a file may have", path.native(),
          size, limit);

@@ -8,7 +8,24 @@
 #include <string>
 #include <string_view>
 
+#include "mxfp4/base/lost_pages.h"
+
 namespace mxfp4 {
+
+/// When a file was last written, and how long it is: what tells that it has been changed since.
+struct FileStamp {
+  std::uint64_t size = 0;                ///< bytes
+  std::int64_t modified = 0;             ///< nanoseconds since 1970
+  std::uint64_t device = 0, number = 0;  ///< which file stands under the name
+
+  bool operator==(const FileStamp&) const = default;
+};
+
+/// Throws Error io.
+FileStamp stamp_of(const std::filesystem::path& path);
+
+/// Size and time: "4096 bytes, written 2026-01-31 12:00:00.000000001".
+std::string to_string(const FileStamp& stamp);
 
 /// A file mapped for reading. Movable; the bytes live as long as the object.
 /// Reading from several threads is safe.
@@ -27,10 +44,19 @@ class MappedFile {
   void will_need(std::span<const std::byte> part) const noexcept;
   void done_with(std::span<const std::byte> part) const noexcept;
 
+  /// The file as it was when it was mapped.
+  const FileStamp& stamp() const noexcept { return stamp_; }
+
+  /// Throws Error io if the file has been written to since, or if pages of it could not be read. A file that
+  /// was replaced or deleted is still mapped as it was.
+  void check_unchanged() const;
+
  private:
   std::filesystem::path path_;
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
+  FileStamp stamp_;
+  WatchedRange watched_;
 };
 
 /// Ends the name of what is being written and is not whole yet.

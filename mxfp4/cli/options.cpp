@@ -41,6 +41,9 @@ void add_job_options(CLI::App& app, job::Options& options) {
       ->group(group);
   add_size(app, "--max-shard", options.max_shard, "Bound of each file of a model directory (default: 5 GB)")
       ->group(group);
+  app.add_flag("--resume", options.resume,
+               "Go on where an earlier run of the same command was cut short; a shard that is whole is kept")
+      ->group(group);
   app.add_flag("--overwrite", options.overwrite, "Replace OUT, once the new one is whole")->group(group);
 }
 

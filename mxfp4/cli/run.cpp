@@ -13,6 +13,7 @@
 #include <fmt/ranges.h>
 
 #include "mxfp4/base/error.h"
+#include "mxfp4/base/lost_pages.h"
 #include "mxfp4/base/version.h"
 #include "mxfp4/cli/help.h"
 #include "mxfp4/cli/signals.h"
@@ -146,6 +147,7 @@ int run_guarded(std::span<char*> arguments, Console& console) {
 int run(int argc, char** argv) noexcept {
   try {
     install_signal_handlers();
+    survive_lost_pages();
     const std::span arguments(argv, static_cast<std::size_t>(argc));
     Console console;
     // Asked here as well as by the parser, so that what the parser refuses is told as JSON, too.

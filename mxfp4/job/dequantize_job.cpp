@@ -6,6 +6,7 @@
 #include "mxfp4/checkpoint/checkpoint.h"
 #include "mxfp4/job/parts.h"
 #include "mxfp4/job/preflight_internal.h"
+#include "mxfp4/job/stream.h"
 
 namespace mxfp4::job {
 
@@ -25,6 +26,7 @@ DequantizeReport run_dequantize(const DequantizeRequest& request) {
   if (!is_dense_float(report.dtype)) report.dtype = Dtype::bf16;
 
   Output output = begin_output(checkpoint.files);
+  output.traits.emplace_back("--dtype", to_string(report.dtype));
   for (const LeftBehind& left : checkpoint.files.left_behind) {
     report.left_behind.push_back(fmt::format("{} ({})", left.path.native(), left.reason));
   }

@@ -188,6 +188,7 @@ Part quantize_part(safetensors::TensorSpec codes, safetensors::TensorSpec scales
   const std::size_t reference_at = scales_at + most * scale_bytes;
   Part part;
   part.outputs = {std::move(codes), std::move(scales)};
+  part.stats = stats;
   part.units = units.count();
   part.unit_memory = reference_at + (reference.data != nullptr ? most * scale_bytes : 0);
   part.input_bytes = static_cast<std::uint64_t>(source.view.elements()) * element_bytes(source.view);

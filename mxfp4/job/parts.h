@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -11,7 +10,6 @@
 #include "mxfp4/codec/block.h"
 #include "mxfp4/container/tensor_file.h"
 #include "mxfp4/job/part.h"
-#include "mxfp4/kernel/error_stats.h"
 #include "mxfp4/tensor/mxfp4_tensor.h"
 #include "mxfp4/tensor/view.h"
 
@@ -23,19 +21,6 @@ struct Source {
   DenseView view;  ///< any strides
   const StoredTensor* stored = nullptr;
   const MappedFile* map = nullptr;
-};
-
-/// Gathers the statistics of one weight from its units, in whatever order they finish.
-class StatsCollector {
- public:
-  void record(std::size_t unit, const ErrorStats& stats);
-  /// Sums added in the order of the units.
-  ErrorStats total() const;
-
- private:
-  mutable std::mutex mutex_;
-  ErrorStats counts_;
-  std::vector<std::pair<double, double>> sums_;  ///< signal and noise by unit
 };
 
 /// The source's elements in order, under `name`, in their own dtype.

@@ -7,10 +7,16 @@
 #include <vector>
 
 #include "mxfp4/checkpoint/checkpoint.h"
+#include "mxfp4/job/output.h"
 #include "mxfp4/job/progress.h"
-#include "mxfp4/job/stream.h"
 
 namespace mxfp4::job {
+
+/// Checks that `out` may be written: it does not exist, or is an empty directory, or may be overwritten (for
+/// a directory: holds a model); it is neither `in` nor inside nor around it; its parent is there and
+/// writable. Throws Error invalid_argument, io.
+void check_output(const std::filesystem::path& in, const std::filesystem::path& out, bool directory,
+                  bool overwrite);
 
 /// IN and OUT must be of one kind. Throws Error invalid_argument.
 void check_kinds(const ModelFiles& in, const std::filesystem::path& out);

@@ -23,6 +23,7 @@ struct Options {
   std::uint64_t max_memory = 2ull << 30;    ///< bytes of anonymous memory
   std::uint64_t max_shard = 5'000'000'000;  ///< bytes of a file of a model directory
   bool overwrite = false;                   ///< OUT may exist and is replaced once the new one is whole
+  bool resume = false;                      ///< go on from the shards that a run cut short has finished
   Progress* progress = nullptr;             ///< may be null
   const std::atomic<bool>* stop = nullptr;  ///< set to end the job with Error interrupted; may be null
 };

@@ -7,6 +7,7 @@
 #include "mxfp4/job/model_card.h"
 #include "mxfp4/job/preflight_internal.h"
 #include "mxfp4/job/quantize_plan_internal.h"
+#include "mxfp4/job/stream.h"
 
 namespace mxfp4::job {
 namespace {

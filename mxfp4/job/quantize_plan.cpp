@@ -21,6 +21,14 @@ bool holds_experts_only(const Convention& format) {
   return format.code_shape == CodeShape::blocks;
 }
 
+std::string described(const Recipe& recipe) {
+  static_assert(sizeof(Recipe) == 3);  // all of it is told
+  constexpr const char* kTies[] = {"even", "zero", "away"};
+  constexpr const char* kNonFinite[] = {"error", "nan_block", "saturate"};
+  return fmt::format("{}, ties {}, nonfinite {}", info(recipe.scale).name,
+                     kTies[static_cast<int>(recipe.ties)], kNonFinite[static_cast<int>(recipe.nonfinite)]);
+}
+
 const Convention* choose_format(const QuantizeRequest& request, const Checkpoint& checkpoint) {
   const Convention* const wanted = request.format.empty() ? nullptr : find_convention(request.format);
   if (!request.format.empty() && wanted == nullptr) {
@@ -83,6 +91,8 @@ class Planner {
     const auto elements = static_cast<double>(element_count(tensor.shape));
     if (!tensor.quantized && elements > 0)
       tensor.bits_per_weight = 8.0 * static_cast<double>(tensor.bytes_out) / elements;
+    plan_.output.traits.emplace_back(fmt::format("'{}'", tensor.name),
+                                     tensor.quantized ? described(tensor.recipe) : "kept");
     plan_.report.bytes_in += tensor.bytes_in;
     plan_.report.bytes_out += tensor.bytes_out;
     plan_.report.tensors.push_back(std::move(tensor));
@@ -268,6 +278,11 @@ QuantizePlan make_plan(const QuantizeRequest& request) {
   plan.format = choose_format(request, plan.checkpoint);
   plan.report.format = plan.format->name;
   plan.output = begin_output(plan.checkpoint.files);
+  plan.output.traits.emplace_back("--format", plan.format->name);
+  plan.output.traits.emplace_back("the recipe", described(request.recipe));
+  if (plan.reference != nullptr) {
+    for (const TensorFilePtr& file : plan.reference->files.files) plan.output.inputs.push_back(&file->map);
+  }
   for (const LeftBehind& left : plan.checkpoint.files.left_behind) {
     plan.report.left_behind.push_back(fmt::format("{} ({})", left.path.native(), left.reason));
   }

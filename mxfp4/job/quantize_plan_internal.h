@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "mxfp4/checkpoint/checkpoint.h"
+#include "mxfp4/job/output.h"
 #include "mxfp4/job/parts.h"
 #include "mxfp4/job/quantize_job.h"
-#include "mxfp4/job/stream.h"
 
 namespace mxfp4::job {
 

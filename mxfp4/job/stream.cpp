@@ -1,21 +1,19 @@
 #include "mxfp4/job/stream.h"
 
 #include <algorithm>
+#include <functional>
 #include <future>
 #include <memory>
 #include <mutex>
 #include <new>
-#include <optional>
-#include <system_error>
-
-#include <nlohmann/json.hpp>
-#include <unistd.h>
+#include <numeric>
+#include <utility>
 
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/base/file.h"
 #include "mxfp4/base/memory.h"
 #include "mxfp4/base/parallel.h"
-#include "mxfp4/job/staging_internal.h"
+#include "mxfp4/job/work_directory_internal.h"
 
 namespace mxfp4::job {
 namespace {
@@ -25,30 +23,9 @@ namespace fs = std::filesystem;
 constexpr std::size_t kAlignment = 64;
 constexpr std::uint64_t kCopyChunk = 1 << 20;
 
-std::vector<safetensors::TensorSpec> specs_of(const Output& output, const std::vector<std::size_t>& parts) {
-  std::vector<safetensors::TensorSpec> specs;
-  for (const std::size_t part : parts) {
-    specs.insert(specs.end(), output.parts[part].outputs.begin(), output.parts[part].outputs.end());
-  }
-  return specs;
-}
-
-std::uint64_t bytes_of(const Part& part) {
-  std::uint64_t bytes = 0;
-  for (const safetensors::TensorSpec& spec : part.outputs) bytes += spec.bytes();
-  return bytes;
-}
-
-std::string index_text(const Output& output, const ShardPlan& plan) {
-  nlohmann::json map = nlohmann::json::object();
-  std::uint64_t total = 0;
-  for (std::size_t shard = 0; shard < plan.shards.size(); ++shard) {
-    for (const safetensors::TensorSpec& spec : specs_of(output, plan.shards[shard])) {
-      map[spec.name] = plan.names[shard];
-      total += spec.bytes();
-    }
-  }
-  return nlohmann::json{{"metadata", {{"total_size", total}}}, {"weight_map", map}}.dump(2) + "\n";
+// An input that was changed under way explains whatever else went wrong.
+void check_inputs(const Output& output) {
+  for (const MappedFile* const input : output.inputs) input->check_unchanged();
 }
 
 /// Scratch memory of one worker.
@@ -74,7 +51,6 @@ class Writer {
     for (const Part& part : output.parts) {
       unit_memory = std::max(unit_memory, part.unit_memory);
       units += part.units;
-      total_ += part.input_bytes;
     }
     // What is in use already, thread stacks and the allocator's slack come on top of the scratch memory.
     const std::uint64_t used = anonymous_memory() + kReserve;
@@ -92,7 +68,13 @@ class Writer {
     for (int worker = 0; worker < context_.threads; ++worker) scratch_.emplace_back(unit_memory);
   }
 
-  void write_shard(const std::vector<std::size_t>& parts, const fs::path& path) {
+  /// Bytes of input that will be read, for progress.
+  void expect(const std::vector<std::size_t>& parts) {
+    for (const std::size_t part : parts) total_ += output_.parts[part].input_bytes;
+  }
+
+  /// Writes a file of parts. `whole` is called, perhaps on another thread, once it has its name.
+  void write_shard(const std::vector<std::size_t>& parts, const fs::path& path, std::function<void()> whole) {
     const safetensors::Layout layout = safetensors::layout(specs_of(output_, parts), output_.metadata);
     auto file = std::make_unique<OutputFile>(path, layout.size);
     file->write(0, std::as_bytes(std::span(layout.head)));
@@ -118,9 +100,13 @@ class Writer {
                      });
       report(unit_bytes(*unit.part, unit.index));
     });
+    check_inputs(output_);
     // The disk takes its time to sync; the next shard is made meanwhile.
     finish();
-    pending_ = std::async(std::launch::async, [file = std::move(file)] { file->commit(); });
+    pending_ = std::async(std::launch::async, [file = std::move(file), whole = std::move(whole)] {
+      file->commit();
+      whole();
+    });
   }
 
   /// Waits until every shard has its name.
@@ -136,6 +122,7 @@ class Writer {
       file.write(offset, source.bytes().subspan(
                              offset, std::min<std::uint64_t>(kCopyChunk, source.bytes().size() - offset)));
     }
+    source.check_unchanged();
     file.commit();
   }
 
@@ -147,7 +134,7 @@ class Writer {
 
   void check_stop() const {
     if (options_.stop != nullptr && options_.stop->load(std::memory_order_relaxed)) {
-      fail(ErrorCode::interrupted, "stopped; nothing was written");
+      fail(ErrorCode::interrupted, "stopped");
     }
   }
 
@@ -176,112 +163,70 @@ class Writer {
   std::future<void> pending_;
 };
 
-bool contains(const fs::path& outer, const fs::path& inner) {
-  const auto [end, ignored] = std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end());
-  return end == outer.end();
+Written write_bare(const Output& output, const ShardPlan& plan, const fs::path& out, const Options& options) {
+  try {
+    Writer writer(output, options);
+    writer.expect(plan.shards[0]);
+    writer.write_shard(plan.shards[0], out, [] {});
+    writer.finish();
+    std::map<std::string, std::string> none;
+    if (output.finish) output.finish(none);
+    return {plan.names, writer.peak_memory()};
+  } catch (...) {
+    check_inputs(output);
+    throw;
+  }
 }
 
-// Absolute, with symbolic links resolved as far as the path exists, and without a trailing slash.
-fs::path resolved(const fs::path& path) {
-  const fs::path full = fs::weakly_canonical(fs::absolute(path));
-  return full.has_filename() ? full : full.parent_path();
-}
-
-bool holds_model(const fs::path& directory) {
-  return std::any_of(fs::directory_iterator(directory), fs::directory_iterator(),
-                     [](const auto& entry) { return entry.path().extension() == ".safetensors"; });
+Written write_directory(const Output& output, const ShardPlan& plan, const fs::path& out,
+                        const Options& options) {
+  WorkDirectory work(out, output, plan, options);
+  try {
+    Written written{plan.names, 0};
+    Writer writer(output, options);  // ends before `work` does: it may still be syncing a shard there
+    std::vector<std::size_t> missing;
+    for (std::size_t shard = 0; shard < plan.shards.size(); ++shard) {
+      if (work.restore(shard)) continue;
+      missing.push_back(shard);
+      writer.expect(plan.shards[shard]);
+    }
+    for (const std::size_t shard : missing) {
+      writer.write_shard(plan.shards[shard], work.path() / plan.names[shard],
+                         [&work, shard] { work.record(shard); });
+    }
+    writer.finish();
+    std::map<std::string, std::string> texts = output.texts;
+    if (output.finish) output.finish(texts);
+    if (plan.shards.size() > 1) texts["model.safetensors.index.json"] = index_text(output, plan);
+    for (const auto& [name, text] : texts) {
+      write_file(work.path() / name, text);
+      written.files.push_back(name);
+    }
+    for (const fs::path& copy : output.copies) {
+      fs::create_directories((work.path() / copy).parent_path());
+      writer.copy(output.copy_from / copy, work.path() / copy);
+      written.files.push_back(copy.native());
+    }
+    work.commit();
+    written.peak_memory = writer.peak_memory();
+    return written;
+  } catch (const Error& error) {
+    check_inputs(output);
+    if (!work.keep_after(error.code())) throw;
+    throw Error(error.code(), fmt::format("{}; {}", error.what(), work.kept_message()));
+  } catch (...) {  // no memory, most likely
+    work.keep_after(ErrorCode::out_of_memory);
+    throw;
+  }
 }
 
 }  // namespace
 
-ShardPlan plan_shards(const Output& output, const fs::path& out, bool directory, std::uint64_t max_shard) {
-  ShardPlan plan;
-  std::uint64_t size = 0;
-  for (std::size_t part = 0; part < output.parts.size(); ++part) {
-    const std::uint64_t bytes = bytes_of(output.parts[part]);
-    if (plan.shards.empty() || (directory && size + bytes > max_shard && size > 0)) {
-      plan.shards.emplace_back();
-      size = 0;
-    }
-    plan.shards.back().push_back(part);
-    size += bytes;
-  }
-  if (plan.shards.empty()) plan.shards.emplace_back();
-  const std::size_t count = plan.shards.size();
-  for (std::size_t shard = 0; shard < count; ++shard) {
-    plan.names.push_back(!directory   ? out.filename().native()
-                         : count == 1 ? "model.safetensors"
-                                      : fmt::format("model-{:05}-of-{:05}.safetensors", shard + 1, count));
-    plan.bytes += safetensors::layout(specs_of(output, plan.shards[shard]), output.metadata).size;
-  }
-  if (directory) {
-    if (count > 1) plan.bytes += index_text(output, plan).size();
-    for (const auto& [name, text] : output.texts) plan.bytes += text.size();
-    for (const fs::path& copy : output.copies) plan.bytes += fs::file_size(output.copy_from / copy);
-  }
-  return plan;
-}
-
-void check_output(const fs::path& in, const fs::path& out, bool directory, bool overwrite) {
-  const fs::path to = resolved(out);
-  if (!in.empty()) {
-    const fs::path from = resolved(in);
-    if (from == to) fail(ErrorCode::invalid_argument, "{}: IN and OUT are the same", out.native());
-    if (fs::is_directory(from) && contains(from, to)) {
-      fail(ErrorCode::invalid_argument, "{}: OUT lies inside IN ({})", out.native(), in.native());
-    }
-    if (directory && contains(to, from)) {
-      fail(ErrorCode::invalid_argument, "{}: IN ({}) lies inside OUT", out.native(), in.native());
-    }
-  }
-  const fs::file_status status = fs::status(to);
-  if (fs::exists(status)) {
-    if (fs::is_directory(status) != directory) {
-      fail(ErrorCode::invalid_argument, "{}: is {}a directory, but OUT must be {}", out.native(),
-           directory ? "not " : "", directory ? "one, as IN is" : "a .safetensors file, as IN is");
-    }
-    const bool empty_directory = directory && fs::is_empty(to);
-    if (!empty_directory && !overwrite) {
-      fail(ErrorCode::invalid_argument, "{}: exists already; --overwrite replaces it", out.native());
-    }
-    if (directory && !empty_directory && !holds_model(to)) {
-      fail(ErrorCode::invalid_argument,
-           "{}: holds no model; --overwrite will not replace a directory of other things", out.native());
-    }
-  }
-  const fs::path parent = to.parent_path();
-  if (!fs::is_directory(parent)) {
-    fail(ErrorCode::io, "{}: cannot be created: {} is not a directory", out.native(), parent.native());
-  }
-  if (access(parent.c_str(), W_OK | X_OK) != 0) fail_io(parent.native(), "write to directory", errno);
-}
-
 Written write_output(const Output& output, const fs::path& out, bool directory, const Options& options) {
   const ShardPlan plan = plan_shards(output, out, directory, options.max_shard);
-  Written written{plan.names, 0};
-  std::optional<Staging> staging;
-  if (directory) staging.emplace(out);
-  Writer writer(output, options);  // ends before the staging directory does: it may still be syncing into it
-  for (std::size_t shard = 0; shard < plan.shards.size(); ++shard) {
-    writer.write_shard(plan.shards[shard], directory ? staging->path() / plan.names[shard] : out);
-  }
-  writer.finish();
-  std::map<std::string, std::string> texts = output.texts;
-  if (output.finish) output.finish(texts);
-  if (directory) {
-    if (plan.shards.size() > 1) texts["model.safetensors.index.json"] = index_text(output, plan);
-    for (const auto& [name, text] : texts) {
-      write_file(staging->path() / name, text);
-      written.files.push_back(name);
-    }
-    for (const fs::path& copy : output.copies) {
-      fs::create_directories((staging->path() / copy).parent_path());
-      writer.copy(output.copy_from / copy, staging->path() / copy);
-      written.files.push_back(copy.native());
-    }
-    staging->commit();
-  }
-  written.peak_memory = std::max(writer.peak_memory(), anonymous_memory());
+  Written written =
+      directory ? write_directory(output, plan, out, options) : write_bare(output, plan, out, options);
+  written.peak_memory = std::max(written.peak_memory, anonymous_memory());
   return written;
 }
 

@@ -9,6 +9,7 @@
 #include "mxfp4/checkpoint/config.h"
 #include "mxfp4/checkpoint/convention.h"
 #include "mxfp4/codec/float16.h"
+#include "mxfp4/job/preflight_internal.h"
 #include "mxfp4/job/stream.h"
 #include "mxfp4/job/synth_model_internal.h"
 #include "mxfp4/job/synth_weights_internal.h"
@@ -120,6 +121,10 @@ SynthReport run_synth(const SynthRequest& request) {
   check_output({}, request.out, true, request.options.overwrite);
 
   Output output;
+  output.traits = {{"the model", fmt::format("{} layers, {} experts, sizes {} and {}", size.layers,
+                                             size.experts, size.hidden, size.intermediate)},
+                   {"--dtype", request.quantized ? "mxfp4" : "bf16"},
+                   {"--seed", std::to_string(request.seed)}};
   for (const Parameter& parameter : gpt_oss_parameters(size)) {
     const bool quantized = request.quantized && parameter.kind == Parameter::Kind::experts;
     output.parts.push_back(quantized ? mxfp4_part(request.seed, parameter, convention)

@@ -1,0 +1,67 @@
+#include "mxfp4/job/output.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace mxfp4::job {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::uint64_t bytes_of(const Part& part) {
+  std::uint64_t bytes = 0;
+  for (const safetensors::TensorSpec& spec : part.outputs) bytes += spec.bytes();
+  return bytes;
+}
+
+}  // namespace
+
+std::vector<safetensors::TensorSpec> specs_of(const Output& output, const std::vector<std::size_t>& parts) {
+  std::vector<safetensors::TensorSpec> specs;
+  for (const std::size_t part : parts) {
+    specs.insert(specs.end(), output.parts[part].outputs.begin(), output.parts[part].outputs.end());
+  }
+  return specs;
+}
+
+std::string index_text(const Output& output, const ShardPlan& plan) {
+  nlohmann::json map = nlohmann::json::object();
+  std::uint64_t total = 0;
+  for (std::size_t shard = 0; shard < plan.shards.size(); ++shard) {
+    for (const safetensors::TensorSpec& spec : specs_of(output, plan.shards[shard])) {
+      map[spec.name] = plan.names[shard];
+      total += spec.bytes();
+    }
+  }
+  return nlohmann::json{{"metadata", {{"total_size", total}}}, {"weight_map", map}}.dump(2) + "\n";
+}
+
+ShardPlan plan_shards(const Output& output, const fs::path& out, bool directory, std::uint64_t max_shard) {
+  ShardPlan plan;
+  std::uint64_t size = 0;
+  for (std::size_t part = 0; part < output.parts.size(); ++part) {
+    const std::uint64_t bytes = bytes_of(output.parts[part]);
+    if (plan.shards.empty() || (directory && size + bytes > max_shard && size > 0)) {
+      plan.shards.emplace_back();
+      size = 0;
+    }
+    plan.shards.back().push_back(part);
+    size += bytes;
+  }
+  if (plan.shards.empty()) plan.shards.emplace_back();
+  const std::size_t count = plan.shards.size();
+  for (std::size_t shard = 0; shard < count; ++shard) {
+    plan.names.push_back(!directory   ? out.filename().native()
+                         : count == 1 ? "model.safetensors"
+                                      : fmt::format("model-{:05}-of-{:05}.safetensors", shard + 1, count));
+    plan.bytes += safetensors::layout(specs_of(output, plan.shards[shard]), output.metadata).size;
+  }
+  if (directory) {
+    if (count > 1) plan.bytes += index_text(output, plan).size();
+    for (const auto& [name, text] : output.texts) plan.bytes += text.size();
+    for (const fs::path& copy : output.copies) plan.bytes += fs::file_size(output.copy_from / copy);
+  }
+  return plan;
+}
+
+}  // namespace mxfp4::job

@@ -1,0 +1,297 @@
+// What a run that is cut short leaves, and how the next one goes on from it.
+#include <atomic>
+#include <fstream>
+#include <functional>
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "mxfp4/base/error.h"
+#include "mxfp4/base/file.h"
+#include "mxfp4/base/test_directory_internal.h"
+#include "mxfp4/job/stream.h"
+
+namespace mxfp4::job {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kShards = 4;
+
+struct Run {
+  Output output;
+  Options options;
+  std::atomic<bool> stop{false};
+};
+
+/// Four shards of one tensor each, with statistics. The run is stopped, or throws `error`, in the third.
+void make(Run& run, bool cut_short, std::optional<ErrorCode> error = {}) {
+  for (int shard = 0; shard < kShards; ++shard) {
+    Part part;
+    part.outputs = {{"tensor" + std::to_string(shard), Dtype::u8, {100}}};
+    part.units = 1;
+    part.unit_memory = 100;
+    part.input_bytes = 100;
+    part.stats = std::make_shared<StatsCollector>();
+    part.run = [=, &run, stats = part.stats](std::size_t, std::byte* scratch, const Write& write) {
+      if (cut_short && shard == 2) {
+        if (error) throw Error(*error, "a part failed");
+        run.stop = true;
+      }
+      std::fill_n(scratch, 100, static_cast<std::byte>(shard + 1));
+      ErrorStats unit;
+      unit.signal = 1.0 / 3 + shard;
+      unit.noise = 1e-300;
+      unit.elements = 100;
+      unit.blocks = 4;
+      unit.lossless_blocks = 3;
+      unit.saturated = 2;
+      unit.scales[255] = 1;
+      unit.scales[7] = 3;
+      stats->record(0, unit);
+      write(0, 0, {scratch, 100});
+    };
+    run.output.parts.push_back(std::move(part));
+  }
+  run.output.texts["config.json"] = "{}";
+  run.output.traits = {{"--scale", "optimal"}};
+  run.options.max_shard = 100;
+  run.options.threads = 1;
+  run.options.stop = &run.stop;
+}
+
+std::string message_of(const std::function<void()>& action, ErrorCode code) {
+  try {
+    action();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), code) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return "";
+}
+
+class Resume : public testing::Test {
+ protected:
+  /// A run that is cut short in its third shard.
+  std::string cut_short(std::optional<ErrorCode> error = {}) {
+    Run run;
+    make(run, true, error);
+    return message_of([&] { write_output(run.output, out, true, run.options); },
+                      error.value_or(ErrorCode::interrupted));
+  }
+
+  /// Goes on; the statistics of all parts together.
+  ErrorStats go_on(const std::function<void(Run&)>& change = nullptr) {
+    Run run;
+    make(run, false);
+    run.options.resume = true;
+    if (change) change(run);
+    write_output(run.output, out, true, run.options);
+    ErrorStats total;
+    for (const Part& part : run.output.parts) total.add(part.stats->total());
+    return total;
+  }
+
+  ino_t number_of(const fs::path& path) {
+    struct stat info = {};
+    EXPECT_EQ(stat(path.c_str(), &info), 0) << path;
+    return info.st_ino;
+  }
+
+  void expect_whole() {
+    Run run;
+    make(run, false);
+    const fs::path whole = directory / "whole";
+    write_output(run.output, whole, true, run.options);
+    for (const auto& entry : fs::directory_iterator(whole)) {
+      EXPECT_EQ(read_file(entry.path(), 10'000), read_file(out / entry.path().filename(), 10'000));
+    }
+    EXPECT_EQ(std::distance(fs::directory_iterator(whole), {}),
+              std::distance(fs::directory_iterator(out), {}));
+    EXPECT_FALSE(fs::exists(partial));
+  }
+
+  TestDirectory directory;
+  fs::path out = directory / "out";
+  fs::path partial = directory / "out.mxfp4-partial";
+  fs::path first_shard = partial / "model-00001-of-00004.safetensors";
+};
+
+TEST_F(Resume, KeepsWhatIsWholeAfterAStopAndSaysHowToGoOn) {
+  for (const auto error :
+       {std::optional<ErrorCode>(), std::optional(ErrorCode::io), std::optional(ErrorCode::out_of_memory)}) {
+    const std::string message = cut_short(error);
+    EXPECT_NE(message.find("2 of 4 shards are whole in " + partial.native() + ": --resume goes on"),
+              std::string::npos)
+        << message;
+    EXPECT_FALSE(fs::exists(out));
+    EXPECT_TRUE(fs::exists(first_shard));
+    EXPECT_FALSE(fs::exists(partial / "model-00003-of-00004.safetensors"));
+  }
+}
+
+TEST_F(Resume, KeepsNothingWhereTheSameRunWouldFailAgain) {
+  for (const ErrorCode code :
+       {ErrorCode::corrupt_file, ErrorCode::invalid_argument, ErrorCode::unsupported}) {
+    cut_short(code);
+    EXPECT_FALSE(fs::exists(partial));
+  }
+}
+
+TEST_F(Resume, MakesOnlyWhatIsMissing) {
+  cut_short();
+  const ino_t first = number_of(first_shard);
+  go_on([](Run& run) {
+    for (int shard : {0, 1}) {
+      run.output.parts[static_cast<std::size_t>(shard)].run = [](auto...) { FAIL() << "was whole already"; };
+    }
+  });
+  EXPECT_EQ(number_of(out / "model-00001-of-00004.safetensors"), first);
+  expect_whole();
+}
+
+TEST_F(Resume, KnowsTheStatisticsOfAllShards) {
+  const ErrorStats whole = go_on();  // nothing was begun, so it simply begins
+  fs::remove_all(out);
+  cut_short();
+  const ErrorStats resumed = go_on();
+  EXPECT_EQ(whole.signal, resumed.signal);
+  EXPECT_EQ(whole.noise, resumed.noise);
+  EXPECT_EQ(whole.elements, resumed.elements);
+  EXPECT_EQ(whole.blocks, resumed.blocks);
+  EXPECT_EQ(whole.lossless_blocks, resumed.lossless_blocks);
+  EXPECT_EQ(whole.saturated, resumed.saturated);
+  EXPECT_EQ(whole.scales, resumed.scales);
+}
+
+TEST_F(Resume, CanBeCutShortAgainAndAgain) {
+  cut_short();
+  go_on([](Run& run) { run.output.parts[2].run = [](auto...) { throw Error(ErrorCode::io, "again"); }; });
+}
+
+TEST_F(Resume, RefusesAnotherRunAndNamesTheDifference) {
+  cut_short();
+  const auto refused = [&](const std::function<void(Run&)>& change) {
+    return message_of([&] { go_on(change); }, ErrorCode::invalid_argument);
+  };
+  std::string message = refused([](Run& run) { run.output.traits = {{"--scale", "floor"}}; });
+  EXPECT_NE(message.find("with --scale: optimal, but this is --scale: floor"), std::string::npos) << message;
+  message = refused([](Run& run) { run.options.max_shard = 101; });
+  EXPECT_NE(message.find("with --max-shard: 100, but this is --max-shard: 101"), std::string::npos)
+      << message;
+  message = refused([](Run& run) { run.output.traits.emplace_back("'w'", "kept"); });
+  EXPECT_NE(message.find("with nothing more, but this is 'w': kept"), std::string::npos) << message;
+  message = refused([](Run& run) { run.output.traits.clear(); });
+  EXPECT_NE(message.find("with --scale: optimal, but this is nothing more"), std::string::npos) << message;
+  go_on();  // nothing was lost by that
+  expect_whole();
+}
+
+TEST_F(Resume, RefusesAnInputThatWasWrittenSince) {
+  write_file(directory / "in", "before");
+  const MappedFile input(directory / "in");
+  Run run;
+  make(run, true);
+  run.output.inputs = {&input};
+  message_of([&] { write_output(run.output, out, true, run.options); }, ErrorCode::interrupted);
+  write_file(directory / "in", "now it is");
+  const MappedFile changed(directory / "in");
+  const std::string message = message_of([&] { go_on([&](Run& next) { next.output.inputs = {&changed}; }); },
+                                         ErrorCode::invalid_argument);
+  EXPECT_NE(message.find("\"in\": 6 bytes, written"), std::string::npos) << message;
+  EXPECT_NE(message.find("but this is \"in\": 9 bytes, written"), std::string::npos) << message;
+}
+
+TEST_F(Resume, MakesAShardAnewThatIsNotAsItWasNoted) {
+  cut_short();
+  fs::resize_file(first_shard, 10);
+  fs::remove(partial / "model-00002-of-00004.safetensors");
+  write_file(partial / "stray", "x");
+  go_on();
+  expect_whole();
+}
+
+TEST_F(Resume, BeginsAnewWithoutAJournalThatCanBeRead) {
+  for (const char* const text : {"", "{", "[]", "{\"traits\": 1}", R"({"traits": [["a", "b"]]})",
+                                 R"({"traits": [], "finished": {"x": [{"signal": "?"}]}})"}) {
+    cut_short();
+    write_file(partial / "mxfp4-resume.json", text);
+    go_on();
+    expect_whole();
+    fs::remove_all(out);
+    fs::remove_all(directory / "whole");
+  }
+}
+
+TEST_F(Resume, WithoutItWhatIsThereIsMadeAnewWithAWarning) {
+  class Recorder : public Progress {
+   public:
+    void advance(std::uint64_t, std::uint64_t) override {}
+    void warn(const std::string& message) override { warning = message; }
+    std::string warning;
+  } recorder;
+  cut_short();
+  const ino_t first = number_of(first_shard);
+  const MappedFile holds_the_number(first_shard);
+  go_on([&](Run& run) {
+    run.options.resume = false;
+    run.options.progress = &recorder;
+  });
+  EXPECT_NE(recorder.warning.find("2 finished shards of an earlier run are made anew"), std::string::npos);
+  EXPECT_NE(number_of(out / "model-00001-of-00004.safetensors"), first);
+  expect_whole();
+}
+
+TEST_F(Resume, ProgressCountsWhatIsLeftToDo) {
+  class Recorder : public Progress {
+   public:
+    void advance(std::uint64_t done, std::uint64_t total) override { last = {done, total}; }
+    void warn(const std::string&) override {}
+    std::pair<std::uint64_t, std::uint64_t> last;
+  } recorder;
+  cut_short();
+  go_on([&](Run& run) { run.options.progress = &recorder; });
+  EXPECT_EQ(recorder.last, (std::pair<std::uint64_t, std::uint64_t>(200, 200)));
+}
+
+TEST_F(Resume, AnInputThatIsWrittenMeanwhileIsAnError) {
+  for (const bool is_directory : {true, false}) {
+    write_file(directory / "in", "before");
+    const MappedFile input(directory / "in");
+    Run run;
+    make(run, false);
+    run.output.inputs = {&input};
+    const auto whole = run.output.parts[3].run;
+    run.output.parts[3].run = [&](std::size_t unit, std::byte* scratch, const Write& write) {
+      whole(unit, scratch, write);
+      std::ofstream(directory / "in") << "longer than before";
+    };
+    const fs::path to = is_directory ? out : directory / "out.safetensors";
+    const std::string message =
+        message_of([&] { write_output(run.output, to, is_directory, run.options); }, ErrorCode::io);
+    EXPECT_NE(message.find("was changed while it was read: it had 6 bytes and has 18 now"), std::string::npos)
+        << message;
+    EXPECT_FALSE(fs::exists(to));
+    EXPECT_FALSE(fs::exists(partial));
+  }
+}
+
+TEST_F(Resume, ASecondProcessOnTheSameOutputIsRefused) {
+  Run run;
+  make(run, false);
+  const auto first = run.output.parts[0].run;
+  run.output.parts[0].run = [&](std::size_t unit, std::byte* scratch, const Write& write) {
+    for (const bool resume : {false, true}) {
+      const std::string message =
+          message_of([&] { go_on([&](Run& other) { other.options.resume = resume; }); }, ErrorCode::io);
+      EXPECT_NE(message.find("another process is writing it"), std::string::npos) << message;
+    }
+    first(unit, scratch, write);
+  };
+  write_output(run.output, out, true, run.options);
+  expect_whole();
+}
+
+}  // namespace
+}  // namespace mxfp4::job

@@ -1,0 +1,112 @@
+#include <system_error>
+
+#include "mxfp4/base/fail_internal.h"
+#include "mxfp4/base/file.h"
+#include "mxfp4/job/work_directory_internal.h"
+
+namespace mxfp4::job {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Raise it whenever the same request makes other bytes than before.
+constexpr const char* kBytesVersion = "1";
+
+Traits all_traits(const Output& output, const Options& options) {
+  Traits traits = {{"version of the bytes", kBytesVersion},
+                   {"--max-shard", std::to_string(options.max_shard)}};
+  for (const MappedFile* const input : output.inputs) {
+    traits.emplace_back(fmt::format("{:?}", input->path().filename().native()), to_string(input->stamp()));
+  }
+  for (const fs::path& copy : output.copies) {
+    traits.emplace_back(fmt::format("{:?}", copy.native()), to_string(stamp_of(output.copy_from / copy)));
+  }
+  traits.insert(traits.end(), output.traits.begin(), output.traits.end());
+  return traits;
+}
+
+}  // namespace
+
+WorkDirectory::WorkDirectory(const fs::path& out, const Output& output, const ShardPlan& plan,
+                             const Options& options)
+    : output_(output), plan_(plan), options_(options), staging_(out), journal_(staging_.path()) {
+  Traits traits = all_traits(output, options);
+  if (options.resume && journal_.begun()) {
+    staging_.keep(true);
+    journal_.check_same(traits);
+    clear_unfinished();
+    return;
+  }
+  if (!journal_.finished().empty() && options.progress != nullptr) {
+    options.progress->warn(
+        fmt::format("{}: {} finished shards of an earlier run are made anew; --resume would keep them",
+                    path().native(), journal_.finished().size()));
+  }
+  for (const auto& entry : fs::directory_iterator(path())) fs::remove_all(entry.path());
+  journal_.begin(std::move(traits));
+}
+
+void WorkDirectory::clear_unfinished() {
+  for (const auto& entry : fs::directory_iterator(path())) {
+    const fs::path name = entry.path().filename();
+    if (entry.path() != journal_.path() && journal_.finished().count(name.native()) == 0) {
+      fs::remove_all(entry.path());
+    }
+  }
+}
+
+bool WorkDirectory::restore(std::size_t shard) {
+  const auto found = journal_.finished().find(plan_.names[shard]);
+  if (found == journal_.finished().end()) return false;
+  const ShardNotes& notes = found->second;
+  const std::vector<std::size_t>& parts = plan_.shards[shard];
+  // A file that is not as it was noted is none of ours.
+  const safetensors::Layout layout = safetensors::layout(specs_of(output_, parts), output_.metadata);
+  std::error_code error;
+  if (fs::file_size(path() / found->first, error) != layout.size || notes.size() != parts.size())
+    return false;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (output_.parts[parts[i]].stats != nullptr) output_.parts[parts[i]].stats->record(0, notes[i]);
+  }
+  return true;
+}
+
+void WorkDirectory::record(std::size_t shard) {
+  ShardNotes notes;
+  for (const std::size_t part : plan_.shards[shard]) {
+    const auto& stats = output_.parts[part].stats;
+    notes.push_back(stats == nullptr ? ErrorStats() : stats->total());
+  }
+  journal_.record(plan_.names[shard], std::move(notes));
+}
+
+bool WorkDirectory::keep_after(ErrorCode code) {
+  // What lies in the input or the request must be changed, and then the shards are of no use.
+  const bool passing =
+      code == ErrorCode::interrupted || code == ErrorCode::io || code == ErrorCode::out_of_memory;
+  staging_.keep(passing && !journal_.finished().empty());
+  return passing && !journal_.finished().empty();
+}
+
+std::string WorkDirectory::kept_message() const {
+  return fmt::format("{} of {} shards are whole in {}: --resume goes on from there",
+                     journal_.finished().size(), plan_.shards.size(), path().native());
+}
+
+void WorkDirectory::commit() {
+  fs::remove(journal_.path());
+  staging_.commit(options_.overwrite);
+}
+
+std::uint64_t bytes_left_by_earlier_run(const fs::path& out) {
+  std::uint64_t bytes = 0;
+  std::error_code error;
+  for (fs::directory_iterator it(staging_path(out), error), end; !error && it != end; it.increment(error)) {
+    std::error_code ignored;
+    const std::uint64_t size = it->is_regular_file(ignored) ? it->file_size(ignored) : 0;
+    if (!ignored) bytes += size;
+  }
+  return bytes;
+}
+
+}  // namespace mxfp4::job

@@ -1,0 +1,55 @@
+// The directory in which a model is made: a run that is cut short leaves its finished shards there for the
+// next.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+
+#include "mxfp4/base/error.h"
+#include "mxfp4/job/journal_internal.h"
+#include "mxfp4/job/output.h"
+#include "mxfp4/job/progress.h"
+#include "mxfp4/job/staging_internal.h"
+
+namespace mxfp4::job {
+
+/// Shards under a temporary name, and the journal of those that are whole.
+class WorkDirectory {
+ public:
+  /// Takes the place beside `out`; all arguments must outlive the object. What an earlier run has left is
+  /// gone on from with options.resume, and cleared without. Throws Error io, also if another process is
+  /// writing the same output; invalid_argument if the earlier run was begun with other options, inputs or
+  /// another program.
+  WorkDirectory(const std::filesystem::path& out, const Output& output, const ShardPlan& plan,
+                const Options& options);
+
+  const std::filesystem::path& path() const noexcept { return staging_.path(); }
+
+  /// Whether a shard is whole already. If so, its parts have their statistics.
+  bool restore(std::size_t shard);
+
+  /// Notes that a shard is whole.
+  void record(std::size_t shard);
+
+  /// After an error: whether what is whole stays for --resume, and how to tell so.
+  bool keep_after(ErrorCode code);
+  std::string kept_message() const;
+
+  /// Gives the directory its final name.
+  void commit();
+
+ private:
+  void clear_unfinished();
+
+  const Output& output_;
+  const ShardPlan& plan_;
+  const Options& options_;
+  Staging staging_;
+  Journal journal_;
+};
+
+/// Bytes on the disk that an earlier run's shards take and that a new run gets back or goes on from.
+std::uint64_t bytes_left_by_earlier_run(const std::filesystem::path& out);
+
+}  // namespace mxfp4::job
