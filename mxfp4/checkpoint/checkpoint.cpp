@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "mxfp4/base/fail_internal.h"
+#include "mxfp4/checkpoint/expectations_internal.h"
 #include "mxfp4/checkpoint/experts_internal.h"
 #include "mxfp4/checkpoint/foreign_internal.h"
 #include "mxfp4/checkpoint/weights_internal.h"
@@ -85,27 +86,30 @@ const Weight* Checkpoint::find(std::string_view name) const noexcept {
   return found != weights.end() && found->name == name ? &*found : nullptr;
 }
 
-Checkpoint open_checkpoint(const std::filesystem::path& path, std::string_view convention) {
+Checkpoint open_checkpoint(const std::filesystem::path& path, std::string_view convention,
+                           Problems* problems) {
   const Convention* const wanted = wanted_convention(convention);
   Checkpoint checkpoint;
-  checkpoint.files = open_model(path);
-  checkpoint.config = parse_config(checkpoint.files.config, (path / "config.json").native());
+  checkpoint.files = open_model(path, problems);
+  checkpoint.config = parse_config(checkpoint.files.config, (path / "config.json").native(), problems);
   checkpoint.foreign = foreign_quantization(checkpoint.files, checkpoint.config);
   if (!checkpoint.foreign.empty()) {
-    checkpoint.weights = read_weights(checkpoint.files, {});
+    checkpoint.weights = read_weights(checkpoint.files, {}, problems);
+    if (problems != nullptr) check_expectations(checkpoint, *problems);
     return checkpoint;
   }
-  const Pairs pairs = find_pairs(checkpoint.files);
+  const Pairs pairs = find_pairs(checkpoint.files, problems);
   checkpoint.convention = pairs.convention;
   checkpoint.has_quantized = pairs.convention != nullptr;
   if (wanted != nullptr && checkpoint.has_quantized && checkpoint.convention != wanted) {
     fail(ErrorCode::invalid_argument, "{}: its weights are stored as {}, not {}", path.native(),
          checkpoint.convention->name, wanted->name);
   }
-  checkpoint.weights = read_weights(checkpoint.files, pairs);
+  checkpoint.weights = read_weights(checkpoint.files, pairs, problems);
   recognise_gpt_oss(checkpoint, wanted);
   orient_experts(checkpoint);
-  if (checkpoint.gpt_oss) check_expert_sizes(checkpoint);
+  if (checkpoint.gpt_oss) check_expert_sizes(checkpoint, problems);
+  if (problems != nullptr) check_expectations(checkpoint, *problems);
   return checkpoint;
 }
 

@@ -9,6 +9,7 @@
 #include "mxfp4/checkpoint/config.h"
 #include "mxfp4/checkpoint/convention.h"
 #include "mxfp4/checkpoint/model_files.h"
+#include "mxfp4/checkpoint/problems.h"
 #include "mxfp4/tensor/mxfp4_tensor.h"
 #include "mxfp4/tensor/view.h"
 
@@ -59,8 +60,10 @@ struct Checkpoint {
 /// what the files leave open: with "gpt-oss", stacked experts without a config are its [E, K, N].
 /// Throws what open_model and parse_config throw; Error corrupt_file where codes, scales, dtypes, shapes and
 /// the config do not fit each other (all are named); invalid_argument for an unknown `convention` or one that
-/// the files contradict.
-Checkpoint open_checkpoint(const std::filesystem::path& path, std::string_view convention = "");
+/// the files contradict. With `problems`, what breaks a rule is listed there, and stronger ones are asked of
+/// a directory: every tensor that config and names let expect must be there, in the shape that they say.
+Checkpoint open_checkpoint(const std::filesystem::path& path, std::string_view convention = "",
+                           Problems* problems = nullptr);
 
 /// Throws Error unsupported if the weights are quantised in a way that is not read here.
 void check_readable(const Checkpoint& checkpoint);

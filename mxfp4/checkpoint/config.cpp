@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <initializer_list>
 
-#include "mxfp4/base/fail_internal.h"
 #include "mxfp4/checkpoint/json_internal.h"
+#include "mxfp4/checkpoint/report_internal.h"
 
 namespace mxfp4 {
 namespace {
@@ -16,7 +16,8 @@ constexpr std::int64_t kMaxSize = std::int64_t{1} << 31;
 // One JSON object of the file and its name for messages.
 class Fields {
  public:
-  Fields(const Json& object, std::string where) : object_(&object), where_(std::move(where)) {}
+  Fields(const Json& object, std::string where, Problems* problems)
+      : object_(&object), where_(std::move(where)), problems_(problems) {}
 
   // The field, or null if it is absent or null.
   const Json* find(const char* name) const {
@@ -24,40 +25,29 @@ class Fields {
     return found == object_->end() || found->is_null() ? nullptr : &*found;
   }
 
-  [[noreturn]] void refuse(const char* name, const char* expected) const {
-    std::string value = object_->at(name).dump(-1, ' ', false, Json::error_handler_t::replace);
-    if (value.size() > 80) value = value.substr(0, 77) + "...";
-    fail(ErrorCode::corrupt_file, "{}: '{}' is {}, not {}", where_, name, value, expected);
-  }
-
   std::optional<Fields> object(const char* name) const {
-    const Json* const value = find(name);
+    const Json* const value = accepted(name, "an object", [](const Json& v) { return v.is_object(); });
     if (value == nullptr) return std::nullopt;
-    if (!value->is_object()) refuse(name, "an object");
-    return Fields(*value, where_ + ": " + name);
+    return Fields(*value, where_ + ": " + name, problems_);
   }
 
   std::string text(const char* name) const {
-    const Json* const value = find(name);
-    if (value == nullptr) return "";
-    if (!value->is_string()) refuse(name, "a string");
-    return value->get<std::string>();
+    const Json* const value = accepted(name, "a string", [](const Json& v) { return v.is_string(); });
+    return value == nullptr ? "" : value->get<std::string>();
   }
 
   bool flag(const char* name) const {
-    const Json* const value = find(name);
-    if (value == nullptr) return false;
-    if (!value->is_boolean()) refuse(name, "true or false");
-    return value->get<bool>();
+    const Json* const value = accepted(name, "true or false", [](const Json& v) { return v.is_boolean(); });
+    return value != nullptr && value->get<bool>();
   }
 
   std::optional<std::vector<std::string>> texts(const char* name) const {
-    const Json* const value = find(name);
-    if (value == nullptr) return std::nullopt;
     const auto is_string = [](const Json& entry) { return entry.is_string(); };
-    if (!value->is_array() || !std::all_of(value->begin(), value->end(), is_string)) {
-      refuse(name, "a list of strings");
-    }
+    const auto is_list = [&](const Json& v) {
+      return v.is_array() && std::all_of(v.begin(), v.end(), is_string);
+    };
+    const Json* const value = accepted(name, "a list of strings", is_list);
+    if (value == nullptr) return std::nullopt;
     return value->get<std::vector<std::string>>();
   }
 
@@ -68,19 +58,29 @@ class Fields {
       const Json* const value = find(name);
       if (value == nullptr) continue;
       if (value->is_array() && std::all_of(value->begin(), value->end(), is_size)) return std::nullopt;
-      if (!is_size(*value)) refuse(name, "a size");
-      return value->get<std::int64_t>();
+      if (accepted(name, "a size", is_size) != nullptr) return value->get<std::int64_t>();
     }
     return std::nullopt;
   }
 
  private:
+  // The field if it is there and `fits` it; otherwise null, and one that does not fit is reported.
+  template <class Fits>
+  const Json* accepted(const char* name, const char* expected, const Fits& fits) const {
+    const Json* const value = find(name);
+    if (value == nullptr || fits(*value)) return value;
+    report(problems_, ProblemKind::config, "", "{}: '{}' is {}, not {}", where_, name, shown(*value),
+           expected);
+    return nullptr;
+  }
+
   static bool is_size(const Json& value) {
     return value.is_number_unsigned() && value.get<std::uint64_t>() <= kMaxSize;
   }
 
   const Json* object_;
   std::string where_;
+  Problems* problems_;
 };
 
 std::optional<Dtype> torch_dtype(std::string_view name) {
@@ -101,6 +101,7 @@ void read_sizes(const Fields& fields, ModelConfig& config) {
   read(config.layers, {"num_hidden_layers", "n_layer", "num_layers"});
   read(config.experts, {"num_local_experts", "num_experts", "n_routed_experts"});
   read(config.vocabulary, {"vocab_size"});
+  read(config.draft_layers, {"num_nextn_predict_layers"});
   if (!config.dtype) {
     const std::string dtype = fields.text("dtype");
     config.dtype = torch_dtype(dtype.empty() ? fields.text("torch_dtype") : dtype);
@@ -154,12 +155,12 @@ bool ModelConfig::is_gpt_oss() const {
          std::find(architectures.begin(), architectures.end(), "GptOssForCausalLM") != architectures.end();
 }
 
-ModelConfig parse_config(std::string_view text, std::string_view where) {
+ModelConfig parse_config(std::string_view text, std::string_view where, Problems* problems) {
   ModelConfig config;
   if (text.empty()) return config;
   const Json root = parse_json(text, where);
   if (!root.is_object()) fail(ErrorCode::corrupt_file, "{}: is not a JSON object", where);
-  const Fields top(root, std::string(where));
+  const Fields top(root, std::string(where), problems);
   const std::optional<Fields> nested = top.object("text_config");
 
   config.model_type = top.text("model_type");

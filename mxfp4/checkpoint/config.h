@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "mxfp4/checkpoint/problems.h"
 #include "mxfp4/tensor/dtype.h"
 
 namespace mxfp4 {
@@ -18,6 +19,7 @@ struct ModelConfig {
   std::vector<std::string> architectures;
   std::optional<Dtype> dtype;  ///< "dtype", or the older "torch_dtype"
   std::optional<std::int64_t> hidden_size, intermediate_size, layers, experts, vocabulary;
+  std::optional<std::int64_t> draft_layers;  ///< that predict further tokens; numbered after `layers`
   bool tied_embeddings = false;
 
   std::string
@@ -31,8 +33,9 @@ struct ModelConfig {
 };
 
 /// Parses the text of a config.json; empty text gives an empty config. `where` begins every message.
-/// Throws Error corrupt_file if it is no JSON object or a field has the wrong type or an impossible value.
-ModelConfig parse_config(std::string_view text, std::string_view where);
+/// Throws Error corrupt_file if it is no JSON object or a field has the wrong type or an impossible value;
+/// with `problems`, lists such fields and takes them for absent.
+ModelConfig parse_config(std::string_view text, std::string_view where, Problems* problems = nullptr);
 
 /// `text` with its quantization_config replaced by the JSON object `quantization`, or removed if that is
 /// empty; MLX's "quantization" goes in any case. "dtype" (or the older "torch_dtype", if that stands there)

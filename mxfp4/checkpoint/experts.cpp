@@ -1,7 +1,7 @@
 #include "mxfp4/checkpoint/experts.h"
 
-#include "mxfp4/base/fail_internal.h"
 #include "mxfp4/checkpoint/experts_internal.h"
+#include "mxfp4/checkpoint/report_internal.h"
 
 namespace mxfp4 {
 namespace {
@@ -71,7 +71,7 @@ std::optional<bool> transposed_by_shape(std::span<const Weight> weights, std::in
   return seen[1];
 }
 
-void check_expert_sizes(const Checkpoint& checkpoint) {
+void check_expert_sizes(const Checkpoint& checkpoint, Problems* problems) {
   const ModelConfig& config = checkpoint.config;
   for (const Weight& weight : checkpoint.weights) {
     const std::optional<ExpertName> name = stacked_expert_name(weight);
@@ -91,12 +91,13 @@ void check_expert_sizes(const Checkpoint& checkpoint) {
     const auto number = [](std::optional<std::int64_t> value) {
       return value ? std::to_string(*value) : "?";
     };
-    fail(ErrorCode::corrupt_file,
-         "{}: tensor '{}' of shape {} holds {}, which does not fit config.json: {} experts, hidden_size {}, "
-         "intermediate_size {}",
-         checkpoint.files.file_of(*weight.stored), weight.stored->name, to_string(weight.stored->shape),
-         to_string(shape), number(config.experts), number(config.hidden_size),
-         number(config.intermediate_size));
+    report(
+        problems, ProblemKind::config, weight.stored->name,
+        "{}: tensor '{}' of shape {} holds {}, which does not fit config.json: {} experts, hidden_size {}, "
+        "intermediate_size {}",
+        checkpoint.files.file_of(*weight.stored), weight.stored->name, to_string(weight.stored->shape),
+        to_string(shape), number(config.experts), number(config.hidden_size),
+        number(config.intermediate_size));
   }
 }
 

@@ -31,7 +31,7 @@ std::optional<ExpertName> stacked_expert_name(const Weight& weight);
 /// one place only and none contradicts it, else nothing.
 std::optional<bool> transposed_by_shape(std::span<const Weight> weights, std::int64_t hidden_size);
 
-/// Checks the experts of a gpt-oss model against its config. Throws Error corrupt_file.
-void check_expert_sizes(const Checkpoint& checkpoint);
+/// Checks the experts of a gpt-oss model against its config. Throws Error corrupt_file, or lists `problems`.
+void check_expert_sizes(const Checkpoint& checkpoint, Problems* problems);
 
 }  // namespace mxfp4

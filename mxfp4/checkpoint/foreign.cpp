@@ -48,7 +48,7 @@ bool fits(const Sign& sign, const StoredTensor& tensor, const ModelFiles& files)
 bool is_uqff(const ModelFiles& files) {
   const auto is_uqff_file = [](const LeftBehind& file) { return file.path.extension() == ".uqff"; };
   return files.find("uqff.version.major") != nullptr || files.path.extension() == ".uqff" ||
-         (files.files[0]->map.path().filename() == "residual.safetensors" &&
+         (!files.files.empty() && files.files[0]->map.path().filename() == "residual.safetensors" &&
           std::any_of(files.left_behind.begin(), files.left_behind.end(), is_uqff_file));
 }
 

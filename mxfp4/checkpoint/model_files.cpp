@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <set>
 
-#include "mxfp4/base/fail_internal.h"
 #include "mxfp4/checkpoint/json_internal.h"
 #include "mxfp4/checkpoint/other_files_internal.h"
+#include "mxfp4/checkpoint/report_internal.h"
 #include "mxfp4/container/safetensors.h"
 
 namespace mxfp4 {
@@ -17,7 +18,10 @@ namespace fs = std::filesystem;
 constexpr std::size_t kMaxConfig = std::size_t{16} << 20;
 constexpr std::size_t kMaxIndex = std::size_t{128} << 20;
 
-using WeightMap = std::map<std::string, std::string, std::less<>>;  // tensor -> file
+struct Index {
+  std::map<std::string, std::string, std::less<>> files;  // by tensor
+  nlohmann::json total_size;                              // as it says; null if it does not
+};
 
 // Whether the index may name it: a file below the directory, not reached through a linked directory. The file
 // itself may be a link, as in a download cache.
@@ -34,32 +38,37 @@ bool lies_inside(const fs::path& directory, const std::string& name) {
   return true;
 }
 
-WeightMap read_index(const fs::path& directory) {
+Index read_index(const fs::path& directory, Problems* problems) {
   const fs::path path = directory / kIndexName;
-  const nlohmann::json index = parse_json(read_file(path, kMaxIndex), path.native());
-  const auto found = index.find("weight_map");
-  if (found == index.end() || !found->is_object()) {
+  const nlohmann::json json = parse_json(read_file(path, kMaxIndex), path.native());
+  const auto found = json.find("weight_map");
+  if (found == json.end() || !found->is_object()) {
     fail(ErrorCode::corrupt_file, "{}: has no object 'weight_map'", path.native());
   }
-  WeightMap map;
+  Index index;
   for (const auto& [tensor, file] : found->items()) {
     if (!file.is_string()) {
-      fail(ErrorCode::corrupt_file, "{}: tensor '{}': the name of its file is no string", path.native(),
-           tensor);
+      report(problems, ProblemKind::index, tensor, "{}: tensor '{}': the name of its file is no string",
+             path.native(), tensor);
+      continue;
     }
     const auto& name = file.get_ref<const std::string&>();
     if (!lies_inside(directory, name)) {
-      fail(ErrorCode::corrupt_file, "{}: tensor '{}': '{}' is not a file inside the directory", path.native(),
-           tensor, name);
+      report(problems, ProblemKind::index, tensor, "{}: tensor '{}': '{}' is not a file inside the directory",
+             path.native(), tensor, name);
+      continue;
     }
-    map.emplace(tensor, name);
+    index.files.emplace(tensor, name);
   }
-  return map;
+  const auto metadata = json.find("metadata");
+  if (metadata != json.end() && metadata->is_object())
+    index.total_size = metadata->value("total_size", nlohmann::json());
+  return index;
 }
 
-std::vector<std::string> files_of(const WeightMap& map) {
+std::vector<std::string> files_of(const Index& index) {
   std::vector<std::string> files;
-  for (const auto& [tensor, file] : map) files.push_back(file);
+  for (const auto& [tensor, file] : index.files) files.push_back(file);
   std::sort(files.begin(), files.end(), natural_less);
   files.erase(std::unique(files.begin(), files.end()), files.end());
   return files;
@@ -78,7 +87,7 @@ std::size_t shards_in_all(std::string_view stem) {
   return digits(total) ? static_cast<std::size_t>(std::stoul(std::string(total))) : 0;
 }
 
-std::vector<std::string> files_without_index(const fs::path& directory) {
+std::vector<std::string> files_without_index(const fs::path& directory, Problems* problems) {
   std::vector<std::string> files;
   for (const fs::directory_entry& entry : entries_of(directory)) {
     std::error_code error;
@@ -92,20 +101,23 @@ std::vector<std::string> files_without_index(const fs::path& directory) {
   for (const std::string& file : files) {
     const std::size_t total = shards_in_all(fs::path(file).stem().native());
     if (total > files.size()) {
-      fail(ErrorCode::corrupt_file, "{}: {} says that there are {} shards, but only {} of them are here",
-           directory.native(), file, total, files.size());
+      report(problems, ProblemKind::missing, "",
+             "{}: {} says that there are {} shards, but only {} of them are here", directory.native(), file,
+             total, files.size());
+      break;
     }
   }
   return files;
 }
 
-void find_names(ModelFiles& model) {
+void find_names(ModelFiles& model, Problems* problems) {
   for (const TensorFilePtr& file : model.files) {
     for (const StoredTensor& tensor : file->tensors) {
       const auto [other, is_new] = model.by_name.emplace(tensor.name, &tensor);
       if (!is_new) {
-        fail(ErrorCode::corrupt_file, "{}: tensor '{}' stands in {} and in {}", model.path.native(),
-             tensor.name, model.file_of(*other->second), model.file_of(tensor));
+        report(problems, ProblemKind::extra, tensor.name, "{}: tensor '{}' stands in {} and in {}",
+               model.path.native(), tensor.name, model.file_of(*other->second), model.file_of(tensor));
+        continue;
       }
       model.in_order.push_back(&tensor);
     }
@@ -114,29 +126,41 @@ void find_names(ModelFiles& model) {
             [](const StoredTensor* a, const StoredTensor* b) { return natural_less(a->name, b->name); });
 }
 
-void check_index(const ModelFiles& model, const WeightMap& map) {
-  for (const auto& [name, file] : map) {
+void check_index(const ModelFiles& model, const Index& index, const std::set<std::string>& missing,
+                 Problems* problems) {
+  for (const auto& [name, file] : index.files) {
     const StoredTensor* const tensor = model.find(name);
     const std::string actual = tensor == nullptr ? "no file" : model.file_of(*tensor);
-    if (actual == file) continue;
-    fail(ErrorCode::corrupt_file, "{}: {} says that tensor '{}' is in {}, but {} holds it",
-         model.path.native(), kIndexName, name, file, actual);
+    if (actual == file || missing.count(file) > 0) continue;
+    report(problems, tensor == nullptr ? ProblemKind::missing : ProblemKind::index, name,
+           "{}: {} says that tensor '{}' is in {}, but {} holds it", model.path.native(), kIndexName, name,
+           file, actual);
   }
-  for (const auto& [name, tensor] : model.by_name) {
-    if (map.find(name) != map.end()) continue;
-    fail(ErrorCode::corrupt_file, "{}: {} holds tensor '{}', which {} does not name", model.path.native(),
-         model.file_of(*tensor), name, kIndexName);
+  for (const StoredTensor* const tensor : model.tensors()) {
+    if (index.files.find(tensor->name) != index.files.end()) continue;
+    report(problems, ProblemKind::index, tensor->name, "{}: {} holds tensor '{}', which {} does not name",
+           model.path.native(), model.file_of(*tensor), tensor->name, kIndexName);
   }
 }
 
-ModelFiles open_directory(const fs::path& path) {
+// No reader asks, and published models are wrong about it: a problem for those who look for problems.
+void check_total_size(const ModelFiles& model, const Index& index, Problems& problems) {
+  std::uint64_t bytes = 0;
+  for (const StoredTensor* const tensor : model.tensors()) bytes += tensor->bytes.size();
+  if (index.total_size.is_null() || index.total_size == bytes) return;
+  report(&problems, ProblemKind::index, "",
+         "{}: {} says that total_size is {}, but the tensors have {} bytes", model.path.native(), kIndexName,
+         shown(index.total_size), bytes);
+}
+
+ModelFiles open_directory(const fs::path& path, Problems* problems) {
   ModelFiles model;
   model.path = path;
   model.is_directory = true;
   std::error_code error;
   const bool indexed = fs::exists(fs::symlink_status(path / kIndexName, error));
-  const WeightMap map = indexed ? read_index(path) : WeightMap();
-  const std::vector<std::string> names = indexed ? files_of(map) : files_without_index(path);
+  const Index index = indexed ? read_index(path, problems) : Index();
+  const std::vector<std::string> names = indexed ? files_of(index) : files_without_index(path, problems);
   list_other_files(model, names);
   if (names.empty() && !indexed) {
     std::string others;
@@ -144,15 +168,21 @@ ModelFiles open_directory(const fs::path& path) {
     fail(ErrorCode::invalid_argument, "{}: no .safetensors file in it{}", path.native(),
          others.empty() ? "" : "; what it holds is not read:" + others);
   }
+  std::set<std::string> missing;
   for (const std::string& name : names) {
-    if (!fs::exists(path / name, error)) {
-      fail(ErrorCode::corrupt_file, "{}: shard {} is missing", path.native(), name);
+    if (fs::exists(path / name, error)) {
+      model.files.push_back(safetensors::open(path / name));
+    } else {
+      report(problems, ProblemKind::missing, "", "{}: shard {} is missing", path.native(), name);
+      missing.insert(name);
     }
-    model.files.push_back(safetensors::open(path / name));
   }
-  find_names(model);
-  if (model.by_name.empty()) fail(ErrorCode::corrupt_file, "{}: holds no tensor at all", path.native());
-  if (indexed) check_index(model, map);
+  find_names(model, problems);
+  if (model.by_name.empty()) {
+    report(problems, ProblemKind::missing, "", "{}: holds no tensor at all", path.native());
+  }
+  if (indexed) check_index(model, index, missing, problems);
+  if (indexed && missing.empty() && problems != nullptr) check_total_size(model, index, *problems);
   if (fs::exists(fs::symlink_status(path / kConfigName, error))) {
     model.config = read_file(path / kConfigName, kMaxConfig);
     if (model.config.empty()) fail(ErrorCode::corrupt_file, "{}: is empty", (path / kConfigName).native());
@@ -160,7 +190,7 @@ ModelFiles open_directory(const fs::path& path) {
   return model;
 }
 
-ModelFiles open_file(const fs::path& path) {
+ModelFiles open_file(const fs::path& path, Problems* problems) {
   if (is_other_format(path) && path.extension() != ".uqff") {  // which is safetensors by another name
     fail(ErrorCode::unsupported, "{}: {} files are not read, only .safetensors", path.native(),
          path.extension().native());
@@ -168,7 +198,7 @@ ModelFiles open_file(const fs::path& path) {
   ModelFiles model;
   model.path = path;
   model.files.push_back(safetensors::open(path));
-  find_names(model);
+  find_names(model, problems);
   return model;
 }
 
@@ -190,12 +220,12 @@ std::string ModelFiles::file_of(const StoredTensor& tensor) const {
   return "";
 }
 
-ModelFiles open_model(const fs::path& path) {
+ModelFiles open_model(const fs::path& path, Problems* problems) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (status.type() == fs::file_type::not_found) fail_io(path.native(), "open", ENOENT);
   if (status.type() == fs::file_type::none) fail_io(path.native(), "open", error.value());
-  return fs::is_directory(status) ? open_directory(path) : open_file(path);
+  return fs::is_directory(status) ? open_directory(path, problems) : open_file(path, problems);
 }
 
 }  // namespace mxfp4

@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "mxfp4/checkpoint/problems.h"
 #include "mxfp4/container/tensor_file.h"
 
 namespace mxfp4 {
@@ -42,8 +43,10 @@ struct ModelFiles {
 /// files must agree on every name; without one, model.safetensors, or else every .safetensors file in the
 /// directory. Links to files are followed, as a download cache has them; links to directories are not. Throws
 /// Error io (not found, not readable), corrupt_file (index, missing shard, a name that stands twice, no
-/// tensor at all), invalid_argument (no safetensors file there), unsupported (a file in another format).
-ModelFiles open_model(const std::filesystem::path& path);
+/// tensor at all), invalid_argument (no safetensors file there), unsupported (a file in another format). With
+/// `problems`, what corrupt_file says of files that can be read is listed there; of a tensor that stands
+/// twice the first counts.
+ModelFiles open_model(const std::filesystem::path& path, Problems* problems = nullptr);
 
 /// Orders names as people do: runs of digits by value.
 bool natural_less(std::string_view a, std::string_view b) noexcept;

@@ -1,5 +1,7 @@
-#include "mxfp4/base/fail_internal.h"
+#include <algorithm>
+
 #include "mxfp4/checkpoint/pairs_internal.h"
+#include "mxfp4/checkpoint/report_internal.h"
 
 namespace mxfp4 {
 namespace {
@@ -30,12 +32,22 @@ const Convention* convention_of(const Convention& named, const StoredTensor& cod
   return &named;
 }
 
-void check_pair(const ModelFiles& files, const Convention& convention, const StoredTensor& codes,
-                const StoredTensor& scales) {
+// Conventions that share their suffixes are looked for once.
+bool repeats_suffix(const Convention& convention) {
+  const Convention* const first = conventions().data();
+  return std::any_of(first, &convention, [&](const Convention& other) {
+    return other.codes_suffix == std::string_view(convention.codes_suffix);
+  });
+}
+
+// Whether codes and scales make a pair.
+bool check_pair(const ModelFiles& files, const Convention& convention, const StoredTensor& codes,
+                const StoredTensor& scales, Problems* problems) {
   for (const StoredTensor* const tensor : {&codes, &scales}) {
     if (tensor->dtype == Dtype::u8) continue;
-    fail(ErrorCode::corrupt_file, "{}: dtype {}, but {} stores codes and scales as U8", place(files, *tensor),
-         to_string(tensor->dtype), convention.name);
+    report(problems, ProblemKind::dtype, tensor->name, "{}: dtype {}, but {} stores codes and scales as U8",
+           place(files, *tensor), to_string(tensor->dtype), convention.name);
+    return false;
   }
   const bool own_dimension = convention.code_shape == CodeShape::blocks;
   Shape blocks = codes.shape;  // what the scales must have
@@ -52,22 +64,24 @@ void check_pair(const ModelFiles& files, const Convention& convention, const Sto
     fits = byte_size(Dtype::f64, blocks).has_value();
   }
   if (!fits) {
-    fail(ErrorCode::corrupt_file, "{}: shape {} does not fit that of its scales '{}', {}",
-         place(files, codes), to_string(codes.shape), scales.name, to_string(scales.shape));
+    report(problems, ProblemKind::shape, codes.name, "{}: shape {} does not fit that of its scales '{}', {}",
+           place(files, codes), to_string(codes.shape), scales.name, to_string(scales.shape));
   }
+  return fits;
 }
 
 }  // namespace
 
-Pairs find_pairs(const ModelFiles& files) {
+Pairs find_pairs(const ModelFiles& files, Problems* problems) {
   Pairs pairs;
   const StoredTensor* first = nullptr;
   const auto add = [&](const Convention& named, const StoredTensor& codes, const StoredTensor& scales) {
     const Convention* const convention = convention_of(named, codes, scales);
-    check_pair(files, *convention, codes, scales);
+    if (!check_pair(files, *convention, codes, scales, problems)) return;
     if (pairs.convention != nullptr && pairs.convention != convention) {
-      fail(ErrorCode::corrupt_file, "{} is stored as {}, but {} as {}", place(files, *first),
-           pairs.convention->name, place(files, codes), convention->name);
+      report(problems, ProblemKind::config, codes.name, "{} is stored as {}, but {} as {}",
+             place(files, *first), pairs.convention->name, place(files, codes), convention->name);
+      return;
     }
     pairs.convention = convention;
     first = &codes;
@@ -76,21 +90,23 @@ Pairs find_pairs(const ModelFiles& files) {
   };
   for (const StoredTensor* const tensor : files.tensors()) {
     for (const Convention& convention : conventions()) {
+      if (repeats_suffix(convention)) continue;
       if (tensor->name.ends_with(convention.codes_suffix)) {
         const std::string partner = module_of(*tensor, convention.codes_suffix) + convention.scales_suffix;
         const StoredTensor* const scales = files.find(partner);
         // Anything may be called "..._blocks": only U8 on one side makes a pair of them.
         if (tensor->dtype != Dtype::u8 && (scales == nullptr || scales->dtype != Dtype::u8)) continue;
         if (scales == nullptr) {
-          fail(ErrorCode::corrupt_file, "{} holds codes, but their scales '{}' are missing",
-               place(files, *tensor), partner);
+          report(problems, ProblemKind::missing, partner, "{} holds codes, but their scales '{}' are missing",
+                 place(files, *tensor), partner);
+        } else {
+          add(convention, *tensor, *scales);
         }
-        if (pairs.scales_of.count(tensor) == 0) add(convention, *tensor, *scales);
       } else if (tensor->name.ends_with(convention.scales_suffix) && tensor->dtype == Dtype::u8) {
         const std::string partner = module_of(*tensor, convention.scales_suffix) + convention.codes_suffix;
         if (files.find(partner) != nullptr) continue;
-        fail(ErrorCode::corrupt_file, "{} holds scales, but their codes '{}' are missing",
-             place(files, *tensor), partner);
+        report(problems, ProblemKind::missing, partner, "{} holds scales, but their codes '{}' are missing",
+               place(files, *tensor), partner);
       }
     }
   }

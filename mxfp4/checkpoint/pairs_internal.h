@@ -18,8 +18,9 @@ struct Pairs {
 };
 
 /// Finds the codes of every convention and pairs them with their scales. Throws Error corrupt_file for codes
-/// without scales, scales without codes, dtypes and shapes that do not fit, or two conventions in one model.
-Pairs find_pairs(const ModelFiles& files);
+/// without scales, scales without codes, dtypes and shapes that do not fit, or two conventions in one model;
+/// with `problems`, lists these and leaves what breaks a rule unpaired.
+Pairs find_pairs(const ModelFiles& files, Problems* problems = nullptr);
 
 /// The elements of a pair that find_pairs found.
 Mxfp4View view_of_pair(const StoredTensor& codes, const StoredTensor& scales);

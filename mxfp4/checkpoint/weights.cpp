@@ -1,10 +1,9 @@
 #include <algorithm>
-#include <iterator>
 #include <set>
 
-#include "mxfp4/base/fail_internal.h"
 #include "mxfp4/checkpoint/experts_internal.h"
 #include "mxfp4/checkpoint/json_internal.h"
+#include "mxfp4/checkpoint/report_internal.h"
 #include "mxfp4/checkpoint/weights_internal.h"
 
 namespace mxfp4 {
@@ -65,14 +64,14 @@ class Names {
   std::set<std::string> bare_;
 };
 
-void refuse_twins(const ModelFiles& files, const std::vector<Weight>& weights) {
-  const auto same_name = [](const Weight& a, const Weight& b) { return a.name == b.name; };
-  const auto twin = std::adjacent_find(weights.begin(), weights.end(), same_name);
-  if (twin == weights.end()) return;
-  const StoredTensor& one = *twin->stored;
-  const StoredTensor& other = *std::next(twin)->stored;
-  fail(ErrorCode::corrupt_file, "weight '{}' is stored twice: as '{}' in {} and as '{}' in {}", twin->name,
-       one.name, files.file_of(one), other.name, files.file_of(other));
+void refuse_twins(const ModelFiles& files, const std::vector<Weight>& weights, Problems* problems) {
+  for (std::size_t i = 1; i < weights.size(); ++i) {
+    if (weights[i - 1].name != weights[i].name) continue;
+    const StoredTensor &one = *weights[i - 1].stored, &other = *weights[i].stored;
+    report(problems, ProblemKind::extra, other.name,
+           "weight '{}' is stored twice: as '{}' in {} and as '{}' in {}", weights[i].name, one.name,
+           files.file_of(one), other.name, files.file_of(other));
+  }
 }
 
 }  // namespace
@@ -82,7 +81,7 @@ bool is_saved_as_blocks(const StoredTensor& tensor) {
          parse_expert_name(tensor.name.substr(0, tensor.name.size() - kBlocks.size()));
 }
 
-std::vector<Weight> read_weights(const ModelFiles& files, const Pairs& pairs) {
+std::vector<Weight> read_weights(const ModelFiles& files, const Pairs& pairs, Problems* problems) {
   const Names names(files, pairs.convention);
   std::vector<Weight> weights;
   for (const StoredTensor* const tensor : files.tensors()) {
@@ -104,7 +103,7 @@ std::vector<Weight> read_weights(const ModelFiles& files, const Pairs& pairs) {
   const auto less = [](const Weight& a, const Weight& b) { return natural_less(a.name, b.name); };
   // Most names keep their places.
   if (!std::is_sorted(weights.begin(), weights.end(), less)) std::sort(weights.begin(), weights.end(), less);
-  refuse_twins(files, weights);
+  refuse_twins(files, weights, problems);
   return weights;
 }
 

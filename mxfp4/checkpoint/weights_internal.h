@@ -9,8 +9,8 @@
 namespace mxfp4 {
 
 /// The weights of a model, sorted by name, dense ones seen as they are stored. Throws Error corrupt_file for
-/// a weight that is stored twice.
-std::vector<Weight> read_weights(const ModelFiles& files, const Pairs& pairs);
+/// a weight that is stored twice; with `problems`, lists it.
+std::vector<Weight> read_weights(const ModelFiles& files, const Pairs& pairs, Problems* problems = nullptr);
 
 /// Whether it is dense experts of gpt-oss as transformers saves them after dequantising: under the name of
 /// the codes.
