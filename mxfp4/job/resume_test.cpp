@@ -1,7 +1,7 @@
 // What a run that is cut short leaves, and how the next one goes on from it.
-#include <atomic>
 #include <fstream>
 #include <functional>
+#include <optional>
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -18,14 +18,13 @@ namespace fs = std::filesystem;
 
 constexpr int kShards = 4;
 
-struct Run {
+struct Attempt {
   Output output;
   Options options;
-  std::atomic<bool> stop{false};
 };
 
-/// Four shards of one tensor each, with statistics. The run is stopped, or throws `error`, in the third.
-void make(Run& run, bool cut_short, std::optional<ErrorCode> error = {}) {
+/// Four shards of one tensor each, with statistics. The third throws, if an error is given.
+void make(Attempt& attempt, std::optional<ErrorCode> error = {}) {
   for (int shard = 0; shard < kShards; ++shard) {
     Part part;
     part.outputs = {{"tensor" + std::to_string(shard), Dtype::u8, {100}}};
@@ -33,11 +32,8 @@ void make(Run& run, bool cut_short, std::optional<ErrorCode> error = {}) {
     part.unit_memory = 100;
     part.input_bytes = 100;
     part.stats = std::make_shared<StatsCollector>();
-    part.run = [=, &run, stats = part.stats](std::size_t, std::byte* scratch, const Write& write) {
-      if (cut_short && shard == 2) {
-        if (error) throw Error(*error, "a part failed");
-        run.stop = true;
-      }
+    part.run = [=, stats = part.stats](std::size_t, std::byte* scratch, const Write& write) {
+      if (error && shard == 2) throw Error(*error, "a part failed");
       std::fill_n(scratch, 100, static_cast<std::byte>(shard + 1));
       ErrorStats unit;
       unit.signal = 1.0 / 3 + shard;
@@ -51,13 +47,12 @@ void make(Run& run, bool cut_short, std::optional<ErrorCode> error = {}) {
       stats->record(0, unit);
       write(0, 0, {scratch, 100});
     };
-    run.output.parts.push_back(std::move(part));
+    attempt.output.parts.push_back(std::move(part));
   }
-  run.output.texts["config.json"] = "{}";
-  run.output.traits = {{"--scale", "optimal"}};
-  run.options.max_shard = 100;
-  run.options.threads = 1;
-  run.options.stop = &run.stop;
+  attempt.output.texts["config.json"] = "{}";
+  attempt.output.traits = {{"--scale", "optimal"}};
+  attempt.options.max_shard = 100;
+  attempt.options.threads = 1;
 }
 
 std::string message_of(const std::function<void()>& action, ErrorCode code) {
@@ -74,22 +69,21 @@ std::string message_of(const std::function<void()>& action, ErrorCode code) {
 class Resume : public testing::Test {
  protected:
   /// A run that is cut short in its third shard.
-  std::string cut_short(std::optional<ErrorCode> error = {}) {
-    Run run;
-    make(run, true, error);
-    return message_of([&] { write_output(run.output, out, true, run.options); },
-                      error.value_or(ErrorCode::interrupted));
+  std::string cut_short(ErrorCode error = ErrorCode::interrupted) {
+    Attempt attempt;
+    make(attempt, error);
+    return message_of([&] { write_output(attempt.output, out, true, attempt.options); }, error);
   }
 
   /// Goes on; the statistics of all parts together.
-  ErrorStats go_on(const std::function<void(Run&)>& change = nullptr) {
-    Run run;
-    make(run, false);
-    run.options.resume = true;
-    if (change) change(run);
-    write_output(run.output, out, true, run.options);
+  ErrorStats go_on(const std::function<void(Attempt&)>& change = nullptr) {
+    Attempt attempt;
+    make(attempt);
+    attempt.options.resume = true;
+    if (change) change(attempt);
+    write_output(attempt.output, out, true, attempt.options);
     ErrorStats total;
-    for (const Part& part : run.output.parts) total.add(part.stats->total());
+    for (const Part& part : attempt.output.parts) total.add(part.stats->total());
     return total;
   }
 
@@ -100,10 +94,10 @@ class Resume : public testing::Test {
   }
 
   void expect_whole() {
-    Run run;
-    make(run, false);
+    Attempt attempt;
+    make(attempt);
     const fs::path whole = directory / "whole";
-    write_output(run.output, whole, true, run.options);
+    write_output(attempt.output, whole, true, attempt.options);
     for (const auto& entry : fs::directory_iterator(whole)) {
       EXPECT_EQ(read_file(entry.path(), 10'000), read_file(out / entry.path().filename(), 10'000));
     }
@@ -119,8 +113,7 @@ class Resume : public testing::Test {
 };
 
 TEST_F(Resume, KeepsWhatIsWholeAfterAStopAndSaysHowToGoOn) {
-  for (const auto error :
-       {std::optional<ErrorCode>(), std::optional(ErrorCode::io), std::optional(ErrorCode::out_of_memory)}) {
+  for (const ErrorCode error : {ErrorCode::interrupted, ErrorCode::io, ErrorCode::out_of_memory}) {
     const std::string message = cut_short(error);
     EXPECT_NE(message.find("2 of 4 shards are whole in " + partial.native() + ": --resume goes on"),
               std::string::npos)
@@ -142,9 +135,11 @@ TEST_F(Resume, KeepsNothingWhereTheSameRunWouldFailAgain) {
 TEST_F(Resume, MakesOnlyWhatIsMissing) {
   cut_short();
   const ino_t first = number_of(first_shard);
-  go_on([](Run& run) {
+  go_on([](Attempt& attempt) {
     for (int shard : {0, 1}) {
-      run.output.parts[static_cast<std::size_t>(shard)].run = [](auto...) { FAIL() << "was whole already"; };
+      attempt.output.parts[static_cast<std::size_t>(shard)].run = [](auto...) {
+        FAIL() << "was whole already";
+      };
     }
   });
   EXPECT_EQ(number_of(out / "model-00001-of-00004.safetensors"), first);
@@ -167,22 +162,31 @@ TEST_F(Resume, KnowsTheStatisticsOfAllShards) {
 
 TEST_F(Resume, CanBeCutShortAgainAndAgain) {
   cut_short();
-  go_on([](Run& run) { run.output.parts[2].run = [](auto...) { throw Error(ErrorCode::io, "again"); }; });
+  const std::string message = message_of(
+      [&] {
+        go_on([](Attempt& attempt) {
+          attempt.output.parts[3].run = [](auto...) { throw Error(ErrorCode::io, "again"); };
+        });
+      },
+      ErrorCode::io);
+  EXPECT_NE(message.find("again; 3 of 4 shards are whole"), std::string::npos) << message;
+  go_on();
+  expect_whole();
 }
 
 TEST_F(Resume, RefusesAnotherRunAndNamesTheDifference) {
   cut_short();
-  const auto refused = [&](const std::function<void(Run&)>& change) {
+  const auto refused = [&](const std::function<void(Attempt&)>& change) {
     return message_of([&] { go_on(change); }, ErrorCode::invalid_argument);
   };
-  std::string message = refused([](Run& run) { run.output.traits = {{"--scale", "floor"}}; });
+  std::string message = refused([](Attempt& attempt) { attempt.output.traits = {{"--scale", "floor"}}; });
   EXPECT_NE(message.find("with --scale: optimal, but this is --scale: floor"), std::string::npos) << message;
-  message = refused([](Run& run) { run.options.max_shard = 101; });
+  message = refused([](Attempt& attempt) { attempt.options.max_shard = 101; });
   EXPECT_NE(message.find("with --max-shard: 100, but this is --max-shard: 101"), std::string::npos)
       << message;
-  message = refused([](Run& run) { run.output.traits.emplace_back("'w'", "kept"); });
+  message = refused([](Attempt& attempt) { attempt.output.traits.emplace_back("'w'", "kept"); });
   EXPECT_NE(message.find("with nothing more, but this is 'w': kept"), std::string::npos) << message;
-  message = refused([](Run& run) { run.output.traits.clear(); });
+  message = refused([](Attempt& attempt) { attempt.output.traits.clear(); });
   EXPECT_NE(message.find("with --scale: optimal, but this is nothing more"), std::string::npos) << message;
   go_on();  // nothing was lost by that
   expect_whole();
@@ -191,14 +195,14 @@ TEST_F(Resume, RefusesAnotherRunAndNamesTheDifference) {
 TEST_F(Resume, RefusesAnInputThatWasWrittenSince) {
   write_file(directory / "in", "before");
   const MappedFile input(directory / "in");
-  Run run;
-  make(run, true);
-  run.output.inputs = {&input};
-  message_of([&] { write_output(run.output, out, true, run.options); }, ErrorCode::interrupted);
+  Attempt attempt;
+  make(attempt, ErrorCode::interrupted);
+  attempt.output.inputs = {&input};
+  message_of([&] { write_output(attempt.output, out, true, attempt.options); }, ErrorCode::interrupted);
   write_file(directory / "in", "now it is");
   const MappedFile changed(directory / "in");
-  const std::string message = message_of([&] { go_on([&](Run& next) { next.output.inputs = {&changed}; }); },
-                                         ErrorCode::invalid_argument);
+  const std::string message = message_of(
+      [&] { go_on([&](Attempt& next) { next.output.inputs = {&changed}; }); }, ErrorCode::invalid_argument);
   EXPECT_NE(message.find("\"in\": 6 bytes, written"), std::string::npos) << message;
   EXPECT_NE(message.find("but this is \"in\": 9 bytes, written"), std::string::npos) << message;
 }
@@ -234,9 +238,9 @@ TEST_F(Resume, WithoutItWhatIsThereIsMadeAnewWithAWarning) {
   cut_short();
   const ino_t first = number_of(first_shard);
   const MappedFile holds_the_number(first_shard);
-  go_on([&](Run& run) {
-    run.options.resume = false;
-    run.options.progress = &recorder;
+  go_on([&](Attempt& attempt) {
+    attempt.options.resume = false;
+    attempt.options.progress = &recorder;
   });
   EXPECT_NE(recorder.warning.find("2 finished shards of an earlier run are made anew"), std::string::npos);
   EXPECT_NE(number_of(out / "model-00001-of-00004.safetensors"), first);
@@ -251,7 +255,7 @@ TEST_F(Resume, ProgressCountsWhatIsLeftToDo) {
     std::pair<std::uint64_t, std::uint64_t> last;
   } recorder;
   cut_short();
-  go_on([&](Run& run) { run.options.progress = &recorder; });
+  go_on([&](Attempt& attempt) { attempt.options.progress = &recorder; });
   EXPECT_EQ(recorder.last, (std::pair<std::uint64_t, std::uint64_t>(200, 200)));
 }
 
@@ -259,17 +263,17 @@ TEST_F(Resume, AnInputThatIsWrittenMeanwhileIsAnError) {
   for (const bool is_directory : {true, false}) {
     write_file(directory / "in", "before");
     const MappedFile input(directory / "in");
-    Run run;
-    make(run, false);
-    run.output.inputs = {&input};
-    const auto whole = run.output.parts[3].run;
-    run.output.parts[3].run = [&](std::size_t unit, std::byte* scratch, const Write& write) {
+    Attempt attempt;
+    make(attempt);
+    attempt.output.inputs = {&input};
+    const auto whole = attempt.output.parts[3].run;
+    attempt.output.parts[3].run = [&](std::size_t unit, std::byte* scratch, const Write& write) {
       whole(unit, scratch, write);
       std::ofstream(directory / "in") << "longer than before";
     };
     const fs::path to = is_directory ? out : directory / "out.safetensors";
     const std::string message =
-        message_of([&] { write_output(run.output, to, is_directory, run.options); }, ErrorCode::io);
+        message_of([&] { write_output(attempt.output, to, is_directory, attempt.options); }, ErrorCode::io);
     EXPECT_NE(message.find("was changed while it was read: it had 6 bytes and has 18 now"), std::string::npos)
         << message;
     EXPECT_FALSE(fs::exists(to));
@@ -278,18 +282,18 @@ TEST_F(Resume, AnInputThatIsWrittenMeanwhileIsAnError) {
 }
 
 TEST_F(Resume, ASecondProcessOnTheSameOutputIsRefused) {
-  Run run;
-  make(run, false);
-  const auto first = run.output.parts[0].run;
-  run.output.parts[0].run = [&](std::size_t unit, std::byte* scratch, const Write& write) {
+  Attempt attempt;
+  make(attempt);
+  const auto first = attempt.output.parts[0].run;
+  attempt.output.parts[0].run = [&](std::size_t unit, std::byte* scratch, const Write& write) {
     for (const bool resume : {false, true}) {
       const std::string message =
-          message_of([&] { go_on([&](Run& other) { other.options.resume = resume; }); }, ErrorCode::io);
+          message_of([&] { go_on([&](Attempt& other) { other.options.resume = resume; }); }, ErrorCode::io);
       EXPECT_NE(message.find("another process is writing it"), std::string::npos) << message;
     }
     first(unit, scratch, write);
   };
-  write_output(run.output, out, true, run.options);
+  write_output(attempt.output, out, true, attempt.options);
   expect_whole();
 }
 
