@@ -1,15 +1,15 @@
-// Loaded before the C library (LD_PRELOAD): at the CRASH_AT-th call that changes files the process is killed, before
-// the call or, with CRASH_AFTER, after it; with CRASH_ERRNO the call fails instead, with that error. CRASH_COUNT names
-// a file for the number of calls.
-#include <dlfcn.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <unistd.h>
-
+// Loaded before the C library (LD_PRELOAD): at the CRASH_AT-th call that changes files the process is killed,
+// before the call or, with CRASH_AFTER, after it; with CRASH_ERRNO the call fails instead, with that error.
+// CRASH_COUNT names a file for the number of calls.
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
 
 namespace {
 
@@ -45,15 +45,16 @@ __attribute__((destructor)) void tell() {
 
 }  // namespace
 
-#define CRASH_IN(result, name, parameters, ...)                                                \
-  extern "C" result name parameters {                                                          \
+#define CRASH_IN(result, name, parameters, ...)                                               \
+  extern "C" result name parameters {                                                         \
     static const auto next = reinterpret_cast<result(*) parameters>(dlsym(RTLD_NEXT, #name)); \
-    return crash_around(next, __VA_ARGS__);                                                    \
+    return crash_around(next, __VA_ARGS__);                                                   \
   }
 
 CRASH_IN(int, fsync, (int file), file)
 CRASH_IN(int, rename, (const char* from, const char* to), from, to)
-CRASH_IN(int, renameat2, (int a, const char* from, int b, const char* to, unsigned flags), a, from, b, to, flags)
+CRASH_IN(int, renameat2, (int a, const char* from, int b, const char* to, unsigned flags), a, from, b, to,
+         flags)
 CRASH_IN(int, unlink, (const char* path), path)
 CRASH_IN(int, unlinkat, (int at, const char* path, int flags), at, path, flags)
 CRASH_IN(int, remove, (const char* path), path)

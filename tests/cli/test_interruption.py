@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -134,3 +135,24 @@ def test_a_full_disk_leaves_nothing(mxfp4, large, tmp_path):
     assert process.returncode == 3, err
     assert '"io"' in out
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["quantize", "dequantize"])
+def test_an_input_that_is_cut_while_it_is_read_is_an_error(mxfp4, large, tmp_path, verb):
+    """Without care that is a SIGBUS, or a model whose end is zeros."""
+    model = tmp_path / "in"
+    if verb == "quantize":
+        shutil.copytree(large, model)
+    else:
+        mxfp4("quantize", large, model)
+    for keep in (0, 1 << 20):
+        source = model / "model.safetensors"
+        whole = source.read_bytes()
+        process = mxfp4.start(verb, model, tmp_path / "out", "--threads", 1)
+        wait_for(lambda: (tmp_path / "out.mxfp4-partial").exists(), process)
+        os.truncate(source, keep)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 3, err
+        assert "model.safetensors" in err and f"it had {len(whole)} bytes and has {keep} now" in err
+        assert [p.name for p in tmp_path.iterdir()] == ["in"]
+        source.write_bytes(whole)
