@@ -153,6 +153,16 @@ void check_total_size(const ModelFiles& model, const Index& index, Problems& pro
          shown(index.total_size), bytes);
 }
 
+[[noreturn]] void refuse_without_weights(const fs::path& directory) {
+  std::vector<std::string> others;
+  for (const fs::directory_entry& entry : entries_of(directory)) {
+    if (is_other_format(entry.path())) others.push_back(entry.path().filename().native());
+  }
+  std::sort(others.begin(), others.end(), natural_less);
+  fail(ErrorCode::invalid_argument, "{}: no .safetensors file in it{}{}", directory.native(),
+       others.empty() ? "" : "; what it holds is not read: ", fmt::join(others, " "));
+}
+
 ModelFiles open_directory(const fs::path& path, Problems* problems) {
   ModelFiles model;
   model.path = path;
@@ -161,13 +171,8 @@ ModelFiles open_directory(const fs::path& path, Problems* problems) {
   const bool indexed = fs::exists(fs::symlink_status(path / kIndexName, error));
   const Index index = indexed ? read_index(path, problems) : Index();
   const std::vector<std::string> names = indexed ? files_of(index) : files_without_index(path, problems);
+  if (names.empty() && !indexed) refuse_without_weights(path);  // before anything below it is looked at
   list_other_files(model, names);
-  if (names.empty() && !indexed) {
-    std::string others;
-    for (const LeftBehind& file : model.left_behind) others += " " + file.path.native();
-    fail(ErrorCode::invalid_argument, "{}: no .safetensors file in it{}", path.native(),
-         others.empty() ? "" : "; what it holds is not read:" + others);
-  }
   std::set<std::string> missing;
   for (const std::string& name : names) {
     if (fs::exists(path / name, error)) {

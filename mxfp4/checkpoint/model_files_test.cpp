@@ -173,6 +173,19 @@ TEST(ModelFiles, FollowsTheLinksOfADownloadCache) {
   EXPECT_TRUE(model.left_behind.empty());
 }
 
+TEST(ModelFiles, LooksNoFurtherWhereThereAreNoWeights) {
+  const TestDirectory directory;
+  write_text(directory / "pytorch_model.bin", "x");
+  write_text(directory / "below" / "model.gguf", "x");
+  try {
+    open_model(directory.path());
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.what(), directory.path().native() +
+                                ": no .safetensors file in it; what it holds is not read: pytorch_model.bin");
+  }
+}
+
 TEST(ModelFiles, SortsWhatIsCopiedFromWhatIsNot) {
   const TestDirectory directory;
   write_tensors(directory / "model.safetensors", {kA});

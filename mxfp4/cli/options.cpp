@@ -27,9 +27,16 @@ CLI::Option* add_size(CLI::App& app, const std::string& name, std::uint64_t& val
 
 }  // namespace
 
+CLI::Option* add_path(CLI::App& app, const std::string& name, std::filesystem::path& path,
+                      const std::string& description) {
+  return app.add_option(name, path, description)->type_name("PATH")->check([](const std::string& text) {
+    return text.empty() ? "a path is empty" : "";
+  });
+}
+
 void add_paths(CLI::App& app, std::filesystem::path& in, std::filesystem::path& out) {
-  app.add_option("IN", in, "A model directory, or one .safetensors file")->required();
-  app.add_option("OUT", out, "What to write: a directory or a file, as IN is")->required();
+  add_path(app, "IN", in, "A model directory, or one .safetensors file")->required();
+  add_path(app, "OUT", out, "What to write: a directory or a file, as IN is")->required();
 }
 
 void add_job_options(CLI::App& app, job::Options& options) {

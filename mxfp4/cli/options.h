@@ -13,6 +13,10 @@
 
 namespace mxfp4::cli {
 
+/// A path, which must not be empty: an option, or a positional if its name is no option's.
+CLI::Option* add_path(CLI::App& app, const std::string& name, std::filesystem::path& path,
+                      const std::string& description);
+
 /// Positionals IN and OUT.
 void add_paths(CLI::App& app, std::filesystem::path& in, std::filesystem::path& out);
 

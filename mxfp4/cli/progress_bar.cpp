@@ -12,6 +12,7 @@ namespace {
 constexpr std::chrono::milliseconds kBarPause{100};
 constexpr std::chrono::seconds kLinePause{5};
 constexpr int kWidestBar = 50;
+constexpr double kTelling = 0.01;  // the share from which on the rate tells how long the rest takes
 
 }  // namespace
 
@@ -19,9 +20,11 @@ std::string progress_line(std::uint64_t done, std::uint64_t total, double second
   const double share = total == 0 ? 1 : static_cast<double>(done) / static_cast<double>(total);
   const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
   const std::string left =
-      rate > 0 ? format_clock(static_cast<double>(total - std::min(done, total)) / rate) + " left" : "";
+      rate > 0 && share >= kTelling
+          ? "  " + format_clock(static_cast<double>(total - std::min(done, total)) / rate) + " left"
+          : "";
   const std::string before = fmt::format("{:3.0f} %", 100 * share);
-  const std::string after = fmt::format("{} of {}  {}/s  {}", format_bytes(static_cast<double>(done)),
+  const std::string after = fmt::format("{} of {}  {}/s{}", format_bytes(static_cast<double>(done)),
                                         format_bytes(static_cast<double>(total)), format_bytes(rate), left);
   if (bar_screen.width == 0) return before + "  " + after;
   // One column stays free: some terminals wrap a full line.

@@ -87,19 +87,19 @@ class Quantize : public Verb {
  private:
   void declare_numbers(CLI::App& app) {
     const char* const group = "How numbers become codes";
-    CLI::Option* const preset =
-        add_choice(app, "--preset", preset_, names_of(presets()), "PRESET", "Quantise as a project does");
+    CLI::Option* const preset = add_choice(app, "--preset", preset_, names_of(presets()), "PRESET",
+                                           "Quantise as a project does (default: mxfp4)");
     CLI::Option* const scale =
-        add_choice(app, "--scale", scale_, names_of(kScaleRules), "RULE", "How a block's scale is chosen");
-    CLI::Option* const ties =
-        add_choice(app, "--ties", ties_, {"even", "zero", "away"}, "TIES", "Where a value halfway goes");
+        add_choice(app, "--scale", scale_, names_of(kScaleRules), "RULE",
+                   "How a block's scale is chosen (default: optimal; mxfp4 info says who uses which)");
+    CLI::Option* const ties = add_choice(app, "--ties", ties_, {"even", "zero", "away"}, "TIES",
+                                         "Where a value halfway goes (default: even)");
     CLI::Option* const nonfinite =
         add_choice(app, "--nonfinite", nonfinite_, {"error", "nan_block", "saturate", "preset"}, "POLICY",
                    "What NaN and infinity become (default: error)");
-    CLI::Option* const reference = app.add_option("--reference", request_.reference,
-                                                  "The MXFP4 original of IN: its scales are kept where they "
-                                                  "are as good, so that its bytes return")
-                                       ->type_name("PATH");
+    CLI::Option* const reference = add_path(
+        app, "--reference", request_.reference,
+        "The MXFP4 original of IN: its scales are kept where they are as good, so that its bytes return");
     scale->excludes(preset);
     ties->excludes(preset);
     for (CLI::Option* option : {preset, scale, ties, nonfinite, reference}) option->group(group);

@@ -147,9 +147,9 @@ std::string errors_text(const QuantizeReport& report, const Screen& screen) {
   const ErrorStats total = report.total();
   if (total.blocks == 0) return "";
   const bool lossless = total.lossless_blocks == total.blocks;
+  const std::string median = format_decibels(report.median_sqnr_db());
   const std::string worst = format_decibels(report.worst_first().front()->stats.sqnr_db());
-  return fact("SQNR",
-              fmt::format("{} (median), {} (worst tensor)", format_decibels(report.median_sqnr_db()), worst),
+  return fact("SQNR", lossless ? worst : fmt::format("{} (median), {} (worst tensor)", median, worst),
               screen) +
          fact("lossless",
               screen.paint(lossless ? Ink::good : Ink::plain,

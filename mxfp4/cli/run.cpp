@@ -104,7 +104,7 @@ int run_verb(std::span<char*> arguments, Console& console) {
                   fmt::format("{} (see {})", error.what(), help));
   }
   parser.chosen->run(console);
-  return 0;
+  return parser.chosen->status();
 }
 
 int status_of(const Error& error) {
@@ -132,7 +132,10 @@ int run_guarded(std::span<char*> arguments, Console& console) {
     return report(console, kFailure, ErrorCode::out_of_memory, "out of memory");
   } catch (const std::length_error& error) {
     return report(console, kFailure, ErrorCode::out_of_memory, error.what());
-  } catch (const std::system_error& error) {  // std::filesystem's among them
+  } catch (const std::filesystem::filesystem_error& error) {
+    return report(console, kFailure, ErrorCode::io,
+                  fmt::format("{}: {}", error.path1().native(), error.code().message()));
+  } catch (const std::system_error& error) {
     // What a thread that cannot be started throws; everything else is the system's.
     const bool thread = error.code() == std::errc::resource_unavailable_try_again;
     return report(console, kFailure, thread ? ErrorCode::out_of_memory : ErrorCode::io,

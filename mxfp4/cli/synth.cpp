@@ -13,7 +13,7 @@ namespace {
 class Synth : public Verb {
  public:
   void declare(CLI::App& app) override {
-    app.add_option("OUT", request_.out, "The model directory to write")->required();
+    add_path(app, "OUT", request_.out, "The model directory to write")->required();
     const char* const group = "What to write";
     add_choice(app, "--like", request_.like, job::synth_models(), "NAME",
                "Names, shapes and config of a model")

@@ -111,6 +111,10 @@ TEST(Progress, SaysRateAndTimeLeft) {
             " 40 %  4.00 GB of 10.0 GB  400 MB/s  0:15 left");
 }
 
+TEST(Progress, SaysNoTimeLeftBeforeTheRateMeansMuch) {
+  EXPECT_EQ(progress_line(1'000'000, 5'000'000'000, 0.9, {}), "  0 %  1.00 MB of 5.00 GB  1.11 MB/s");
+}
+
 TEST(Progress, IsCompleteWhereThereIsNothingToDo) {
   EXPECT_EQ(progress_line(0, 0, 0, {}).find("100 %"), 0u);
 }

@@ -18,6 +18,8 @@ class Verb {
   virtual void declare(CLI::App& app) = 0;
   /// Does it; prints its result to `console`. Whatever fails is thrown.
   virtual void run(Console& console) = 0;
+  /// Of the tool after run(): 0, or 1 if the result is a no.
+  virtual int status() const noexcept { return 0; }
 };
 
 struct VerbInfo {

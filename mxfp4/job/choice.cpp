@@ -22,6 +22,11 @@ std::string impossible(const Weight& weight) {
   return "";
 }
 
+std::string trimmed(const std::string& text) {
+  const std::size_t begin = text.find_first_not_of(" \t");
+  return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+}
+
 }  // namespace
 
 bool Chooser::UserPattern::names(const Weight& weight) {
@@ -47,12 +52,12 @@ Chooser::Chooser(const QuantizeRequest& request, const Checkpoint& checkpoint)
       fail(ErrorCode::invalid_argument, "{}: '{}' is not PATTERN=RULE or PATTERN=keep", rule.origin,
            rule.text);
     }
-    const std::string name = rule.text.substr(equals + 1);
+    const std::string name = trimmed(rule.text.substr(equals + 1));
     const std::optional<ScaleRule> scale = parse_scale_rule(name);
     if (!scale && name != "keep") {
       fail(ErrorCode::invalid_argument, "{}: '{}' is neither a scale rule nor 'keep'", rule.origin, name);
     }
-    rules_.push_back({Pattern(rule.text.substr(0, equals)), rule.origin + " " + rule.text, scale});
+    rules_.push_back({Pattern(trimmed(rule.text.substr(0, equals))), rule.origin + " " + rule.text, scale});
   }
   const ModelConfig& config = checkpoint.config;
   if (config.left_alone) left_alone_.emplace(config.quant_method, *config.left_alone);

@@ -5,6 +5,7 @@
 
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/base/memory.h"
+#include "mxfp4/job/model_card.h"
 #include "mxfp4/job/preflight_internal.h"
 #include "mxfp4/job/work_directory_internal.h"
 
@@ -78,6 +79,13 @@ Output begin_output(const ModelFiles& in) {
   if (in.is_directory) {
     output.copy_from = in.path;
     output.copies = in.other_files;
+    std::erase_if(output.copies, [&](const fs::path& copy) {  // it would tell of weights that are not in OUT
+      return copy == kCardName && is_model_card(in.path / copy);
+    });
+    for (const fs::path& copy : output.copies) {
+      const fs::path file = in.path / copy;
+      if (access(file.c_str(), R_OK) != 0) fail_io(file.native(), "open", errno);
+    }
     if (!in.config.empty())
       output.traits.emplace_back("config.json", to_string(stamp_of(in.path / "config.json")));
   } else {

@@ -12,12 +12,10 @@
 namespace mxfp4::job {
 namespace {
 
-constexpr const char* kCard = "README.md";
-
 bool wants_card(const QuantizeRequest& request, const QuantizePlan& plan) {
   const auto& copies = plan.output.copies;
   return request.card && plan.checkpoint.files.is_directory &&
-         std::find(copies.begin(), copies.end(), kCard) == copies.end();
+         std::find(copies.begin(), copies.end(), kCardName) == copies.end();
 }
 
 std::string model_name(const std::filesystem::path& directory) {
@@ -53,7 +51,7 @@ QuantizeReport run_quantize(const QuantizeRequest& request) {
     for (std::size_t i = 0; i < plan.stats.size(); ++i) {
       for (const auto& part : plan.stats[i]) plan.report.tensors[i].stats.add(part->total());
     }
-    if (wants_card(request, plan)) texts[kCard] = model_card(model_name(request.in), plan.report);
+    if (wants_card(request, plan)) texts[kCardName] = model_card(model_name(request.in), plan.report);
   };
   const Written written =
       write_output(plan.output, request.out, plan.checkpoint.files.is_directory, request.options);

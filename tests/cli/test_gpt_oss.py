@@ -1,6 +1,7 @@
 """A gpt-oss model in BF16 becomes what transformers and vLLM load, and back."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -222,6 +223,42 @@ def test_a_card_is_written_unless_there_is_one(mxfp4, tiny, tmp_path):
     (tmp_path / "in/README.md").write_text("mine\n")
     mxfp4("quantize", tmp_path / "in", tmp_path / "kept")
     assert (tmp_path / "kept/README.md").read_text() == "mine\n"
+
+
+def test_a_card_tells_of_the_weights_beside_it_only(mxfp4, tiny, tmp_path):
+    mxfp4("quantize", tiny, tmp_path / "q", "--scale", "even")
+    mxfp4("dequantize", tmp_path / "q", tmp_path / "bf16")
+    assert not (tmp_path / "bf16/README.md").exists()
+    mxfp4("quantize", tmp_path / "q", tmp_path / "again")
+    assert "already quantised" in (tmp_path / "again/README.md").read_text()
+    card = tmp_path / "q/README.md"
+    card.write_text(card.read_text().replace("<!-- Written by", "<!-- Begun by") + "\nLicence: mine\n")
+    mxfp4("dequantize", tmp_path / "q", tmp_path / "edited")
+    assert (tmp_path / "edited/README.md").read_text() == card.read_text()
+
+
+def test_a_card_is_well_formed_whatever_the_names(mxfp4, tiny, tmp_path):
+    shutil.copytree(tiny, tmp_path / "a|b\nc")
+    mxfp4("quantize", tmp_path / "a|b\nc", tmp_path / "out", "--exclude", "re:(.*layers.0|x).*")
+    card = (tmp_path / "out/README.md").read_text()
+    assert card.startswith("# a\\|b c\n\n")
+    assert r"| kept: excluded: --exclude re:(.*layers.0\|x).* | " in card
+    assert "| kept: embedding | 1 tensor |" in card
+
+
+@pytest.mark.parametrize("verb, model", [("quantize", "tiny"), ("dequantize", "tiny_mxfp4")])
+def test_files_that_are_not_copied_are_named(mxfp4, request, tmp_path, verb, model):
+    source = tmp_path / "in"
+    shutil.copytree(request.getfixturevalue(model), source)
+    (source / "pytorch_model.bin").write_text("x")
+    (source / "deeper").mkdir()
+    (source / "deeper/.hidden").write_text("x")
+    report = mxfp4(verb, source, tmp_path / "a", "--json").json
+    expected = ["deeper/.hidden (hidden)", "pytorch_model.bin (weights in another format)"]
+    assert report["left_behind"] == expected
+    told = mxfp4(verb, source, tmp_path / "b")
+    assert all(file in told.out + told.err for file in expected)
+    assert not list((tmp_path / "b").rglob("*.bin")) and not (tmp_path / "b/deeper").exists()
 
 
 def test_an_output_holds_no_trace_of_how_it_was_reached(mxfp4, tiny, tmp_path):

@@ -73,7 +73,7 @@ def test_a_pattern_may_hold_an_equals_sign(plan):
 
 def test_rules_come_from_a_file_and_options_come_after(plan, tmp_path):
     file = tmp_path / "rules.txt"
-    file.write_text(f"# what we want\n\nmodel.layers.0.* = keep\r\n  {Q}=even # but this one\nlm_head=ceil".replace(" = ", "="))
+    file.write_text(f"# what we want\n\nmodel.layers.0.* = keep\r\n  {Q}=even # but this one\nlm_head=ceil")
     report = plan("--rules", file, "--tensor", "model.layers.1.*=t725")
     assert rules(report)[Q + ".weight"] == "even"
     assert rules(report)["lm_head.weight"] == "ceil"

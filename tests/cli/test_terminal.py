@@ -102,7 +102,7 @@ def test_a_lossless_run_shows_100_percent(mxfp4, tiny_mxfp4, tmp_path):
     mxfp4("dequantize", tiny_mxfp4, tmp_path / "bf16")
     out = mxfp4("quantize", tmp_path / "bf16", tmp_path / "out").out
     assert re.search(r"lossless +(\S+) of \1 blocks \(100 %\)", out), out
-    assert "largest error" not in out
+    assert re.search(r"SQNR +lossless\n", out) and "largest error" not in out
 
 
 def test_a_plan_shows_sizes_and_bits(mxfp4, tiny, tmp_path):

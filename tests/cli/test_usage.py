@@ -1,7 +1,9 @@
 """Exit statuses, messages and JSON of every way to hold the tool wrong."""
 
 import json
+import os
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -17,8 +19,9 @@ VERBS = ["quantize", "dequantize", "inspect", "synth", "info", "completion"]
     ["quantize", "a", "b", "--preset", "ocp", "--scale", "even"], ["quantize", "a", "b", "--nonfinite", "ignore"],
     ["quantize", "a", "b", "--format", "gguf2"], ["quantize", "a", "b", "--threads", "0"], ["quantize", "a", "b", "--threads", "-1"],
     ["quantize", "a", "b", "--threads", "two"], ["quantize", "a", "b", "--max-memory", "2X"], ["quantize", "a", "b", "--max-memory", "0"],
-    ["quantize", "a", "b", "--resume"], ["dequantize", "a", "b", "--dtype", "f64"], ["inspect"], ["synth", "x"],
+    ["dequantize", "a", "b", "--dtype", "f64"], ["inspect"], ["synth", "x"],
     ["synth", "x", "--like", "gpt-5"], ["synth", "x", "--like", "tiny", "--layers", "0"], ["synth", "x", "--like", "tiny", "--seed", "-1"],
+    ["quantize", "", "b"], ["quantize", "a", ""], ["quantize", "a", "b", "--reference", ""], ["inspect", ""], ["synth", "", "--like", "tiny"],
     ["completion", "fish"], ["completion"], ["info", "more"],
 ])  # fmt: skip
 def test_usage_errors_end_with_2(mxfp4, tmp_path, arguments):
@@ -117,6 +120,26 @@ def test_an_input_that_is_missing_ends_with_3(mxfp4, tmp_path):
     for arguments in (["quantize", tmp_path / "no", tmp_path / "out"], ["dequantize", tmp_path / "no", tmp_path / "out"], ["inspect", tmp_path / "no"]):
         error = mxfp4(*arguments, "--json", status=3).json["error"]
         assert error["code"] == "io" and str(tmp_path / "no") in error["message"]
+
+
+def test_a_name_too_long_for_the_system_is_told_like_any_other(mxfp4, tiny, tmp_path):
+    out = tmp_path / ("x" * 300)
+    error = mxfp4("quantize", tiny, out, "--json", status=3).json["error"]
+    assert error == {"code": "io", "message": f"{out}: File name too long"}
+
+
+@pytest.mark.parametrize("verb, model", [("quantize", "tiny"), ("dequantize", "tiny_mxfp4")])
+def test_a_file_that_cannot_be_copied_is_told_before_the_work(mxfp4, request, tmp_path, verb, model):
+    source = tmp_path / "in"
+    shutil.copytree(request.getfixturevalue(model), source)
+    (source / "tokenizer.json").chmod(0)
+    # root may read everything unless it gives that up
+    modest = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    options = ["--dry-run"] if verb == "quantize" else ["--max-memory", "1"]  # too little to begin with
+    command = [*modest, mxfp4.path, verb, source, tmp_path / "out", *options]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 3
+    assert done.stderr == f"error: {source / 'tokenizer.json'}: cannot open: Permission denied\n"
 
 
 def test_an_output_that_cannot_be_made_ends_with_3(mxfp4, tiny, tmp_path):
