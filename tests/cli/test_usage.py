@@ -10,7 +10,7 @@ import pytest
 
 from checkpoints import tree_bytes, write_safetensors
 
-VERBS = ["quantize", "dequantize", "inspect", "synth", "info", "completion"]
+VERBS = ["quantize", "dequantize", "inspect", "verify", "diff", "synth", "info", "completion"]
 
 
 @pytest.mark.parametrize("arguments", [
@@ -22,6 +22,7 @@ VERBS = ["quantize", "dequantize", "inspect", "synth", "info", "completion"]
     ["dequantize", "a", "b", "--dtype", "f64"], ["inspect"], ["synth", "x"],
     ["synth", "x", "--like", "gpt-5"], ["synth", "x", "--like", "tiny", "--layers", "0"], ["synth", "x", "--like", "tiny", "--seed", "-1"],
     ["quantize", "", "b"], ["quantize", "a", ""], ["quantize", "a", "b", "--reference", ""], ["inspect", ""], ["synth", "", "--like", "tiny"],
+    ["synth", "x.safetensors", "--like", "tiny"], ["quantize", "a", "b", "--scale"], ["quantize", "a", "b", "--scale", "even", "--scale", "ceil"],
     ["completion", "fish"], ["completion"], ["info", "more"],
 ])  # fmt: skip
 def test_usage_errors_end_with_2(mxfp4, tmp_path, arguments):
@@ -38,6 +39,15 @@ def test_no_arguments_show_the_help(mxfp4):
     assert result.out == "" and all(verb in result.err for verb in VERBS)
     assert mxfp4("--json", status=2).json["error"]["code"] == "invalid_argument"
     assert mxfp4("--jsn", status=2).err.startswith("error: ")
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["quantise", "a"], "no verb 'quantise'; there are quantize, "), (["--quiet", "info"], "no verb '--quiet'; "),
+    (["inspect", "a", "--fast", "--json"], "no option --fast "), (["inspect", "a", "b"], "one argument too many: 'b' "),
+    (["inspect", "a", "--tensors"], "--tensors takes one value "), (["quantize", "a", "--threads", "2"], "OUT is required "),
+])  # fmt: skip
+def test_a_slip_is_named(mxfp4, arguments, words):
+    assert words in mxfp4(*arguments, status=2).err
 
 
 def test_the_version_is_a_number(mxfp4):

@@ -1,0 +1,135 @@
+#include <algorithm>
+#include <unordered_set>
+
+#include "mxfp4/job/compare_internal.h"
+#include "mxfp4/job/preflight_internal.h"
+#include "mxfp4/kernel/ops.h"
+
+namespace mxfp4::job {
+
+Operand::Operand(const Checkpoint& checkpoint, const Weight& weight)
+    : checkpoint_(&checkpoint),
+      weight_(&weight),
+      name_(weight.name),
+      shape_(weight.is_quantized() ? weight.quantized.shape : weight.dense.shape),
+      dense_(weight.dense),
+      map_(map_of(checkpoint.files, *weight.stored)) {
+  if (weight.dense.data == nullptr && !weight.is_quantized())
+    shape_ = weight.stored->shape;  // a sub-byte dtype
+}
+
+Operand::Operand(const Checkpoint& checkpoint, const Weight& weight, const StackedExperts& experts,
+                 std::int64_t expert, const ExpertRows& rows)
+    : Operand(checkpoint, weight) {
+  name_ = experts.name(expert, rows);
+  const std::int64_t all_rows = shape_[1];
+  shape_.erase(shape_.begin());
+  shape_[0] = (rows.end - rows.begin + rows.step - 1) / rows.step;
+  if (weight.is_quantized()) {
+    first_row_ = expert * all_rows + rows.begin;
+    row_step_ = rows.step;
+  } else {
+    dense_ = dense_[expert].slice(0, rows.begin, rows.end, rows.step);
+  }
+}
+
+bool Operand::numeric() const noexcept {
+  return weight_->is_quantized() || is_dense_float(weight_->stored->dtype);
+}
+
+std::uint64_t Operand::bytes() const noexcept {
+  const auto elements = static_cast<std::uint64_t>(element_count(shape_));
+  return weight_->is_quantized() ? elements / kBlockSize * (kBlockSize / 2 + 1)
+                                 : elements * static_cast<std::uint64_t>(bits_of(weight_->stored->dtype)) / 8;
+}
+
+std::string Operand::file() const {
+  return checkpoint_->files.file_of(*weight_->stored);
+}
+
+void Operand::read(std::int64_t row, std::int64_t row_end, std::int64_t column, std::int64_t column_end,
+                   float* out) const {
+  if (!weight_->is_quantized()) {
+    const DenseView view = dense_.rank() == 0 ? dense_view(dense_.data, dense_.dtype, {1})
+                                              : dense_.slice(-1, column, column_end);
+    return copy_rows_f32(view, row, row_end, out);
+  }
+  const Mxfp4View& view = weight_->quantized;
+  const auto expand = [&](std::int64_t stored_row, std::int64_t rows, float* to) {
+    const std::int64_t block = stored_row * view.blocks_per_row() + column / kBlockSize;
+    kernel::cpu_ops(default_isa())
+        .dequantize({view.codes + block * (kBlockSize / 2), view.scales + block,
+                     static_cast<std::size_t>(rows), static_cast<std::size_t>(column_end - column),
+                     kBlockSize, view.order, Dtype::f32, to});
+  };
+  const bool whole_rows = column == 0 && column_end == view.columns();
+  if (whole_rows && row_step_ == 1) return expand(first_row_ + row, row_end - row, out);
+  for (; row < row_end; ++row, out += column_end - column) expand(first_row_ + row * row_step_, 1, out);
+}
+
+void Operand::release(std::int64_t row, std::int64_t row_end) const {
+  if (map_ == nullptr) return;
+  if (weight_->is_quantized()) {
+    const std::int64_t row_bytes = weight_->quantized.blocks_per_row() * (kBlockSize / 2);
+    const auto* const codes = reinterpret_cast<const std::byte*>(weight_->quantized.codes);
+    map_->done_with({codes + (first_row_ + row * row_step_) * row_bytes,
+                     static_cast<std::size_t>((row_end - row) * row_step_ * row_bytes)});
+  } else if (dense_.contiguous()) {
+    const std::int64_t row_bytes = (shape_.empty() ? 1 : shape_.back()) * bits_of(dense_.dtype) / 8;
+    map_->done_with({dense_.data + row * row_bytes, static_cast<std::size_t>((row_end - row) * row_bytes)});
+  } else {
+    // Every row of a transposed matrix lies on all of its pages: they go when its last row is done.
+    const StoredTensor& stored = *weight_->stored;
+    const auto matrix_bytes = static_cast<std::int64_t>(stored.bytes.size()) / stored.shape[0];
+    const std::int64_t matrix_rows = dense_.rank() == 3 ? dense_.shape[1] : dense_.shape[0];
+    const std::int64_t matrices = row_end / matrix_rows - row / matrix_rows;
+    const std::int64_t first = dense_.rank() == 3 ? row / matrix_rows * matrix_bytes : 0;
+    map_->done_with({dense_.data + first, static_cast<std::size_t>(matrices * matrix_bytes)});
+  }
+}
+
+Matched match_weights(const Checkpoint& a, const Checkpoint& b) {
+  Matched matched;
+  std::unordered_set<const Weight*> used;
+  // The experts of `stacked` as `other` stores them one by one.
+  const auto match_experts = [&](const Checkpoint& checkpoint, const Weight& stacked, const Checkpoint& other,
+                                 bool swapped) {
+    const std::optional<StackedExperts> experts = stacked_experts(checkpoint, stacked);
+    if (!experts || experts->experts == 0 || experts->parts.empty()) return false;
+    if (other.find(experts->name(0, experts->parts[0])) == nullptr) return false;
+    for (std::int64_t expert = 0; expert < experts->experts; ++expert) {
+      for (const ExpertRows& rows : experts->parts) {
+        Operand part(checkpoint, stacked, *experts, expert, rows);
+        const Weight* const partner = other.find(part.name());
+        if (partner == nullptr) {
+          (swapped ? matched.only_b : matched.only_a).push_back(std::move(part));
+          continue;
+        }
+        used.insert(partner);
+        Operand whole(other, *partner);
+        matched.pairs.push_back(swapped ? Matched::Pair{whole, part} : Matched::Pair{part, whole});
+      }
+    }
+    used.insert(&stacked);
+    return true;
+  };
+  for (const Weight& weight : a.weights) {
+    if (const Weight* const partner = b.find(weight.name)) {
+      used.insert({&weight, partner});
+      matched.pairs.push_back({Operand(a, weight), Operand(b, *partner)});
+    } else {
+      match_experts(a, weight, b, false);
+    }
+  }
+  for (const Weight& weight : b.weights) {
+    if (used.count(&weight) == 0 && !match_experts(b, weight, a, true)) {
+      matched.only_b.push_back(Operand(b, weight));
+    }
+  }
+  for (const Weight& weight : a.weights) {
+    if (used.count(&weight) == 0) matched.only_a.push_back(Operand(a, weight));
+  }
+  return matched;
+}
+
+}  // namespace mxfp4::job

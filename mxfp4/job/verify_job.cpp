@@ -1,0 +1,214 @@
+#include "mxfp4/job/verify_job.h"
+
+#include <chrono>
+#include <cmath>
+#include <mutex>
+#include <optional>
+
+#include "mxfp4/base/fail_internal.h"
+#include "mxfp4/checkpoint/report_internal.h"
+#include "mxfp4/job/compare_internal.h"
+#include "mxfp4/job/content_scan_internal.h"
+#include "mxfp4/job/preflight_internal.h"
+
+namespace mxfp4::job {
+namespace {
+
+enum class Role { codes, scales, numbers };
+
+/// A tensor that is read, and what was found in it.
+struct Scanned {
+  const StoredTensor* tensor;
+  const MappedFile* map;
+  Role role;
+  Found bad;
+  CodeCounts codes;
+};
+
+// Every tensor in which something can be wrong.
+std::vector<Scanned> tensors_to_scan(const Checkpoint& checkpoint) {
+  std::vector<Scanned> scanned;
+  const auto add = [&](const StoredTensor& tensor, Role role) {
+    scanned.push_back({&tensor, map_of(checkpoint.files, tensor), role, {}, {}});
+  };
+  for (const Weight& weight : checkpoint.weights) {
+    if (weight.is_quantized()) {
+      add(*weight.stored, Role::codes);
+      add(*weight.scales, Role::scales);
+    } else if (can_be_nonfinite(weight.stored->dtype)) {
+      add(*weight.stored, Role::numbers);
+    }
+  }
+  return scanned;
+}
+
+void scan(std::vector<Scanned>& tensors, Pass& pass) {
+  std::vector<std::size_t> sizes;
+  for (const Scanned& scanned : tensors) sizes.push_back(scanned.tensor->bytes.size());
+  const std::vector<Chunk> chunks = chunks_of(sizes);
+  std::mutex mutex;
+  pass.run(chunks.size(), [&](int, std::size_t index) -> std::uint64_t {
+    const Chunk& chunk = chunks[index];
+    Scanned& scanned = tensors[chunk.tensor];
+    const std::span<const std::byte> bytes = scanned.tensor->bytes.subspan(chunk.begin, chunk.size);
+    const Dtype dtype = scanned.role == Role::scales ? Dtype::f8_e8m0 : scanned.tensor->dtype;
+    const auto element_bytes = static_cast<std::size_t>(bits_of(dtype)) / 8;
+    Found found;
+    CodeCounts codes;
+    if (scanned.role == Role::codes) {
+      codes = count_codes(bytes);
+    } else {
+      found = find_nonfinite(dtype, bytes);
+    }
+    if (scanned.map != nullptr) scanned.map->done_with(bytes);
+    const std::lock_guard lock(mutex);
+    scanned.bad.add(found, chunk.begin / element_bytes);
+    scanned.codes.add(codes);
+    return chunk.size;
+  });
+}
+
+void report_content(const Checkpoint& checkpoint, const Scanned& scanned, Problems& problems) {
+  if (scanned.bad.count == 0) return;
+  const StoredTensor& tensor = *scanned.tensor;
+  const std::string file = checkpoint.files.file_of(tensor), at = place(scanned.bad.first, tensor.shape);
+  const std::int64_t all = element_count(tensor.shape);
+  if (scanned.role == Role::scales || tensor.dtype == Dtype::f8_e8m0) {
+    report(&problems, ProblemKind::scale_255, tensor.name,
+           "{}: tensor '{}': scale {} is 255, which is NaN; {} of {} scales are", file, tensor.name, at,
+           scanned.bad.count, all);
+    return;
+  }
+  const auto element_bytes = static_cast<std::size_t>(bits_of(tensor.dtype)) / 8;
+  report(&problems, ProblemKind::non_finite, tensor.name,
+         "{}: tensor '{}': element {} is {}; {} of {} elements are not finite", file, tensor.name, at,
+         element_text(tensor.dtype, tensor.bytes.data() + scanned.bad.first * element_bytes),
+         scanned.bad.count, all);
+}
+
+void add_notes(const std::vector<Scanned>& tensors, std::vector<std::string>& notes) {
+  CodeCounts counts;
+  for (const Scanned& scanned : tensors) counts.add(scanned.codes);
+  if (counts.blocks == 0) return;
+  notes.push_back(fmt::format("{} of {} codes are -0", counts.negative_zeros, counts.codes));
+  notes.push_back(
+      fmt::format("{} of {} codes are 6 or -6, the largest there are", counts.saturated, counts.codes));
+  notes.push_back(fmt::format("{} of {} blocks are all zeros", counts.zero_blocks, counts.blocks));
+}
+
+void verify_content(const Checkpoint& checkpoint, Pass& pass, VerifyReport& report) {
+  std::vector<Scanned> tensors = tensors_to_scan(checkpoint);
+  for (const Scanned& scanned : tensors) pass.expect(scanned.tensor->bytes.size());
+  scan(tensors, pass);
+  check_unchanged(checkpoint.files);
+  for (const Scanned& scanned : tensors) report_content(checkpoint, scanned, report.problems);
+  add_notes(tensors, report.notes);
+}
+
+/// Bounds and tensors of --against.
+class Against {
+ public:
+  Against(const VerifyRequest& request, const Checkpoint& original, const Checkpoint& checkpoint,
+          VerifyReport& report)
+      : request_(request), original_(original), checkpoint_(checkpoint), report_(report) {}
+
+  void run(Pass& pass) {
+    const Matched matched = match_weights(original_, checkpoint_);
+    if (matched.pairs.empty()) {
+      fail(ErrorCode::invalid_argument, "{} and {} have no weight in common", request_.path.native(),
+           request_.against.native());
+    }
+    for (const Operand& gone : matched.only_a) {
+      add(ProblemKind::missing, gone, "{}: weight '{}' of the original is missing", request_.path.native(),
+          gone.name());
+    }
+    for (const Operand& more : matched.only_b) {
+      add(ProblemKind::extra, more, "{}: weight '{}' does not stand in the original", more.file(),
+          more.name());
+    }
+    std::vector<Comparison> comparisons;
+    for (const Matched::Pair& pair : matched.pairs) {
+      if (!comparable(pair)) continue;
+      comparisons.emplace_back(pair);
+      pass.expect(pair.a.bytes());
+    }
+    run_comparisons(comparisons, pass);
+    check_unchanged(original_.files);
+    check_unchanged(checkpoint_.files);
+    for (const Comparison& comparison : comparisons) judge(comparison);
+  }
+
+ private:
+  template <class... Args>
+  void add(ProblemKind kind, const Operand& operand, fmt::format_string<Args...> format, Args&&... args) {
+    mxfp4::report(&report_.problems, kind, operand.name(), format, std::forward<Args>(args)...);
+  }
+
+  // Tensors that are no numbers of these kinds have no error: they are not weights.
+  bool comparable(const Matched::Pair& pair) {
+    if (pair.a.shape() != pair.b.shape()) {
+      add(ProblemKind::shape, pair.b, "{}: weight '{}' has shape {}, but {} in the original", pair.b.file(),
+          pair.b.name(), to_string(pair.b.shape()), to_string(pair.a.shape()));
+      return false;
+    }
+    if (pair.a.numeric() == pair.b.numeric()) return pair.a.numeric();
+    add(ProblemKind::dtype, pair.b, "{}: weight '{}' is {}, but {} in the original", pair.b.file(),
+        pair.b.name(), to_string(pair.b.weight().stored->dtype), to_string(pair.a.weight().stored->dtype));
+    return false;
+  }
+
+  void judge(const Comparison& comparison) {
+    const Distance total = comparison.total();
+    const Operand& weight = comparison.pair().b;
+    const double sqnr = total.sqnr_db();
+    report_.compared.push_back({weight.name(), sqnr, total.largest});
+    const bool noisy = !(sqnr >= request_.min_sqnr_db);
+    if (!noisy && !(request_.max_error && total.largest > *request_.max_error)) return;
+    const Element worst = comparison.most_distant();
+    const std::string bound =
+        noisy ? fmt::format("SQNR {} dB is below {} dB; ", shown(sqnr), request_.min_sqnr_db)
+              : fmt::format("an error above {}; ", *request_.max_error);
+    add(ProblemKind::error_bound, weight,
+        "{}: weight '{}': {}the largest error is {}, element {}: {}, originally {}", weight.file(),
+        weight.name(), bound, number_text(total.largest), place(worst.number, weight.shape()),
+        number_text(worst.b), number_text(worst.a));
+  }
+
+  static std::string shown(double decibels) {
+    return std::isfinite(decibels) ? fmt::format("{:.2f}", decibels) : number_text(decibels);
+  }
+  const VerifyRequest& request_;
+  const Checkpoint& original_;
+  const Checkpoint& checkpoint_;
+  VerifyReport& report_;
+};
+
+}  // namespace
+
+VerifyReport run_verify(const VerifyRequest& request) {
+  const auto start = std::chrono::steady_clock::now();
+  VerifyReport report;
+  const Checkpoint checkpoint = open_checkpoint(request.path, "", &report.problems);
+  report.convention = checkpoint.convention_name();
+  report.files = checkpoint.files.files.size();
+  report.tensors = checkpoint.files.tensors().size();
+  for (const StoredTensor* const tensor : checkpoint.files.tensors()) report.bytes += tensor->bytes.size();
+  if (!checkpoint.foreign.empty()) {
+    report.notes.push_back(fmt::format(
+        "the weights are quantised as {}, which is not read: only floating-point tensors are looked into",
+        checkpoint.foreign));
+  }
+  std::optional<Checkpoint> original;
+  if (!request.against.empty()) {
+    original = open_checkpoint(request.against);
+    check_readable(*original);
+    check_readable(checkpoint);
+  }
+  Pass pass(request.threads, request.progress, request.stop);
+  if (request.content) verify_content(checkpoint, pass, report);
+  if (original) Against(request, *original, checkpoint, report).run(pass);
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+}  // namespace mxfp4::job
