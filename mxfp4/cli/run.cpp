@@ -77,6 +77,20 @@ struct Parser {
   }
 };
 
+// What the parser refuses, in our words where its own are hard to understand.
+std::string told(const CLI::ParseError& error, const Parser& parser) {
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
+    const std::string text = error.what();  // "--scale: 1 required RULE missing"
+    return fmt::format("{} takes one value", text.substr(0, text.find(':')));
+  }
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+    const std::vector<std::string> extras = parser.app.remaining(true);
+    const std::string all = fmt::format("{}", fmt::join(extras, " "));
+    return all.starts_with('-') ? "no option " + all : "too much: " + all;
+  }
+  return parser.app.get_subcommands().empty() ? "a verb is missing" : error.what();
+}
+
 int run_verb(std::span<char*> arguments, Console& console) {
   Parser parser(console);
   const std::vector<std::string> names = verb_names();
@@ -86,7 +100,8 @@ int run_verb(std::span<char*> arguments, Console& console) {
     console.note(parser.app.help());
     return kUsage;
   }
-  if (!has_verb && !first.starts_with('-')) {
+  const bool asks = first == "-h" || first == "--help" || first == "--version" || first == "--json";
+  if (!has_verb && !asks) {
     return report(console, kUsage, ErrorCode::invalid_argument,
                   fmt::format("no verb '{}'; there are {}", first, fmt::join(names, ", ")));
   }
@@ -101,7 +116,7 @@ int run_verb(std::span<char*> arguments, Console& console) {
   } catch (const CLI::ParseError& error) {
     const std::string help = fmt::format("mxfp4 {}{}--help", has_verb ? first : "", has_verb ? " " : "");
     return report(console, kUsage, ErrorCode::invalid_argument,
-                  fmt::format("{} (see {})", error.what(), help));
+                  fmt::format("{} (see {})", told(error, parser), help));
   }
   parser.chosen->run(console);
   return parser.chosen->status();

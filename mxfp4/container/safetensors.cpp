@@ -26,7 +26,8 @@ std::string_view header_of(std::span<const std::byte> file, std::string_view pat
   }
   const std::uint64_t length = little_endian(file.first(kLengthBytes));
   if (length > kMaxHeader) {
-    fail(ErrorCode::corrupt_file, "{}: a header of {} bytes is longer than the format's limit of {}", path,
+    fail(ErrorCode::corrupt_file,
+         "{}: no safetensors file: a header of {} bytes is longer than the format's limit of {}", path,
          length, kMaxHeader);
   }
   if (length > file.size() - kLengthBytes) {

@@ -73,7 +73,8 @@ TEST(SafetensorsHeader, MayHaveAHundredMillionBytes) {
   };
   EXPECT_EQ(said_of_length(100'000'000), "PATH: a header of 100000000 bytes exceeds the file of 8 bytes");
   EXPECT_EQ(said_of_length(100'000'001),
-            "PATH: a header of 100000001 bytes is longer than the format's limit of 100000000");
+            "PATH: no safetensors file: a header of 100000001 bytes is longer than the format's limit of "
+            "100000000");
 }
 
 TEST(SafetensorsHeader, BeginsWithABrace) {

@@ -56,9 +56,11 @@ const std::map<std::string, std::string> kRefusals = {
     {"f4-scalar", "tensor 'a' is F4 of shape []: the elements do not fill whole bytes"},
     {"f6-odd", "tensor 'a' is F6_E3M2 of shape [3]: the elements do not fill whole bytes"},
     {"float-offsets", "tensor 'a': data_offsets holds 0.0, which is not an integer from 0 to 2^64 - 1"},
-    {"header-100000001", "a header of 100000001 bytes is longer than the format's limit of 100000000"},
+    {"header-100000001",
+     "no safetensors file: a header of 100000001 bytes is longer than the format's limit of 100000000"},
     {"header-2-to-63",
-     "a header of 9223372036854775808 bytes is longer than the format's limit of 100000000"},
+     "no safetensors file: a header of 9223372036854775808 bytes is longer than the format's limit of "
+     "100000000"},
     {"header-empty", "the header is empty"},
     {"header-past-end", "a header of 50 bytes exceeds the file of 10 bytes"},
     {"hole", "tensor 'b' begins at byte 3 of the data, but byte 2 belongs to no tensor"},

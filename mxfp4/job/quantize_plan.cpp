@@ -251,9 +251,11 @@ class Planner {
       seen.emplace(experts->prefix + (mxfp4 ? "+" : "-"), &tensor);
       const auto other = seen.find(experts->prefix + (mxfp4 ? "-" : "+"));
       if (other != seen.end()) {
+        const PlannedTensor& kept = mxfp4 ? *other->second : tensor;
         fail(ErrorCode::invalid_argument,
-             "'{}' and '{}': {} stores the experts of a layer either all quantised or not",
-             other->second->name, tensor.name, plan_.format->name);
+             "'{}' and '{}': {} stores the experts of a layer either all quantised or not, but '{}' is kept: "
+             "{}",
+             other->second->name, tensor.name, plan_.format->name, kept.name, kept.reason);
       }
     }
   }

@@ -118,6 +118,10 @@ SynthReport run_synth(const SynthRequest& request) {
   const auto start = std::chrono::steady_clock::now();
   const GptOssSize size = size_of(request);
   const Convention& convention = *find_convention("gpt-oss");
+  if (request.out.extension() == ".safetensors") {
+    fail(ErrorCode::invalid_argument, "{}: OUT is to be a model directory, not a .safetensors file",
+         request.out.native());
+  }
   check_output({}, request.out, true, request.options.overwrite);
 
   Output output;

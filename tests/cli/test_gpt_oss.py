@@ -225,6 +225,12 @@ def test_a_card_is_written_unless_there_is_one(mxfp4, tiny, tmp_path):
     assert (tmp_path / "kept/README.md").read_text() == "mine\n"
 
 
+def test_a_hidden_size_that_blocks_do_not_divide_is_refused_with_its_tensor(mxfp4, tmp_path):
+    mxfp4("synth", tmp_path / "in", "--like", "tiny", "--hidden-size", 100)
+    error = mxfp4("quantize", tmp_path / "in", tmp_path / "out", "--json", status=2).json["error"]
+    assert error["message"].endswith("'model.layers.0.mlp.experts.gate_up_proj' is kept: K = 100 is not a multiple of 32")
+
+
 def test_a_card_tells_of_the_weights_beside_it_only(mxfp4, tiny, tmp_path):
     mxfp4("quantize", tiny, tmp_path / "q", "--scale", "even")
     mxfp4("dequantize", tmp_path / "q", tmp_path / "bf16")

@@ -43,8 +43,8 @@ def test_no_arguments_show_the_help(mxfp4):
 
 @pytest.mark.parametrize("arguments, words", [
     (["quantise", "a"], "no verb 'quantise'; there are quantize, "), (["--quiet", "info"], "no verb '--quiet'; "),
-    (["inspect", "a", "--fast", "--json"], "no option --fast "), (["inspect", "a", "b"], "one argument too many: 'b' "),
-    (["inspect", "a", "--tensors"], "--tensors takes one value "), (["quantize", "a", "--threads", "2"], "OUT is required "),
+    (["inspect", "a", "--fast", "--json"], "no option --fast "), (["inspect", "a", "b"], "too much: b "),
+    (["inspect", "a", "--tensors"], "--tensors takes one value "), (["quantize", "a", "--threads", "2"], "OUT is required "), (["--json"], "a verb is missing "),
 ])  # fmt: skip
 def test_a_slip_is_named(mxfp4, arguments, words):
     assert words in mxfp4(*arguments, status=2).err
