@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <set>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -148,8 +149,15 @@ std::vector<Line> collapse(std::span<const Listed> names, Siblings siblings) {
     lines.push_back({join(entry.parts, 0, count), std::move(entry.members), join(entry.parts, 0, cut),
                      join(entry.parts, cut, count)});
   }
-  std::stable_sort(lines.begin(), lines.end(),
-                   [](const Line& a, const Line& b) { return a.members[0] < b.members[0]; });
+  std::map<std::string, std::size_t> place;  // of a head: its first name's
+  for (const Line& line : lines) {
+    std::size_t& first = place.emplace(line.head, line.members[0]).first->second;
+    first = std::min(first, line.members[0]);
+  }
+  const auto key = [&](const Line& line) {
+    return std::pair(line.head.empty() ? line.members[0] : place.at(line.head), line.members[0]);
+  };
+  std::sort(lines.begin(), lines.end(), [&](const Line& a, const Line& b) { return key(a) < key(b); });
   return lines;
 }
 

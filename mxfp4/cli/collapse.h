@@ -28,7 +28,8 @@ struct Line {
 enum class Siblings { apart, together };
 
 /// Puts together names that differ only in numbers that stand between dots. A line never claims a name that
-/// was not given: {0..23}.{0..3} stands for all 96. Lines are in the order of their first members.
+/// was not given: {0..23}.{0..3} stands for all 96. Lines are in the order of their first members, those of
+/// one head together.
 std::vector<Line> collapse(std::span<const Listed> names, Siblings siblings = Siblings::apart);
 
 }  // namespace mxfp4::cli

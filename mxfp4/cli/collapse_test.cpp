@@ -83,5 +83,15 @@ TEST(Collapse, CutsALineBehindItsLastNumber) {
   EXPECT_EQ(lines[2].tail, "blocks.3");
 }
 
+TEST(Collapse, KeepsWhatHasOneHeadTogether) {
+  const std::vector<Listed> names = {
+      {"a", ""},       {"l.0.q.b", ""}, {"l.0.q.w", "kept"}, {"l.0.v.b", ""}, {"l.0.v.w", "kept"},
+      {"l.1.q.b", ""}, {"l.1.q.w", ""}, {"l.1.v.b", ""},     {"l.1.v.w", ""}, {"norm", ""}};
+  std::vector<std::string> lines;
+  for (const Line& line : collapse(names)) lines.push_back(line.name);
+  EXPECT_EQ(lines,
+            Names({"a", "l.{0,1}.q.b", "l.{0,1}.v.b", "l.0.q.w", "l.0.v.w", "l.1.q.w", "l.1.v.w", "norm"}));
+}
+
 }  // namespace
 }  // namespace mxfp4::cli

@@ -62,7 +62,8 @@ std::string model_card(const std::string& name, const QuantizeReport& report) {
     fmt::format_to(out, "| scale rule `{}` | {} |\n", rule, tensors(count));
   for (const auto& [reason, count] : kept)
     fmt::format_to(out, "| kept: {} | {} |\n", one_line(reason), tensors(count));
-  fmt::format_to(out, "| bits per quantised weight | {:.2f} |\n", report.bits_per_weight());
+  if (!rules.empty())
+    fmt::format_to(out, "| bits per quantised weight | {:.2f} |\n", report.bits_per_weight());
   fmt::format_to(out, "| size | {}, from {} |\n", size(report.bytes_out), size(report.bytes_in));
   if (total.elements > 0) {
     fmt::format_to(out, "| SQNR, median of the tensors | {} |\n", decibels(report.median_sqnr_db()));
