@@ -27,6 +27,10 @@ class Operand {
   std::uint64_t bytes() const noexcept;
   std::string file() const;
 
+  /// Shows dense experts, of which nothing tells whether they are [E, N, K] or [E, K, N], as a model does
+  /// that knows it.
+  void orient_like(const Operand& other);
+
   /// Elements of rows and columns, for a numeric one.
   void read(std::int64_t row, std::int64_t row_end, std::int64_t column, std::int64_t column_end,
             float* out) const;

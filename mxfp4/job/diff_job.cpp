@@ -13,7 +13,7 @@
 namespace mxfp4::job {
 namespace {
 
-/// Files whose names need not agree are one: a bare file, or the only file of a directory.
+/// Names of files, if those of both models ought to agree: a bare file may have any.
 class FileNames {
  public:
   FileNames(const ModelFiles& a, const ModelFiles& b) : named_(a.is_directory && b.is_directory) {}
@@ -96,6 +96,8 @@ class ByBytes {
 
   // In files that hold the same tensors: elsewhere other offsets are a matter of course.
   void compare_offsets() {
+    if (a_.files.is_directory != b_.files.is_directory && a_.files.files.size() != b_.files.files.size())
+      return;
     for (const StoredPair& pair : pairs_) {
       if (changed_.count(file_(a_.files, *pair.a)) > 0) continue;
       const std::uint64_t a = offset_of(a_.files, *pair.a), b = offset_of(b_.files, *pair.b);

@@ -33,6 +33,14 @@ Operand::Operand(const Checkpoint& checkpoint, const Weight& weight, const Stack
   }
 }
 
+void Operand::orient_like(const Operand& other) {
+  const bool knows = !other.weight_->orientation_unknown;
+  if (!weight_->orientation_unknown || !knows || !dense_is_transposed(*other.checkpoint_, *other.weight_))
+    return;
+  dense_ = dense_.transposed(1, 2);
+  shape_ = dense_.shape;
+}
+
 bool Operand::numeric() const noexcept {
   return weight_->is_quantized() || is_dense_float(weight_->stored->dtype);
 }
@@ -116,7 +124,10 @@ Matched match_weights(const Checkpoint& a, const Checkpoint& b) {
   for (const Weight& weight : a.weights) {
     if (const Weight* const partner = b.find(weight.name)) {
       used.insert({&weight, partner});
-      matched.pairs.push_back({Operand(a, weight), Operand(b, *partner)});
+      Matched::Pair pair{Operand(a, weight), Operand(b, *partner)};
+      pair.a.orient_like(pair.b);
+      pair.b.orient_like(pair.a);
+      matched.pairs.push_back(std::move(pair));
     } else {
       match_experts(a, weight, b, false);
     }

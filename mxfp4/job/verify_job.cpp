@@ -7,6 +7,7 @@
 
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/checkpoint/report_internal.h"
+#include "mxfp4/job/byte_compare_internal.h"
 #include "mxfp4/job/compare_internal.h"
 #include "mxfp4/job/content_scan_internal.h"
 #include "mxfp4/job/preflight_internal.h"
@@ -114,10 +115,6 @@ class Against {
 
   void run(Pass& pass) {
     const Matched matched = match_weights(original_, checkpoint_);
-    if (matched.pairs.empty()) {
-      fail(ErrorCode::invalid_argument, "{} and {} have no weight in common", request_.path.native(),
-           request_.against.native());
-    }
     for (const Operand& gone : matched.only_a) {
       add(ProblemKind::missing, gone, "{}: weight '{}' of the original is missing", request_.path.native(),
           gone.name());
@@ -133,9 +130,16 @@ class Against {
       pass.expect(pair.a.bytes());
     }
     run_comparisons(comparisons, pass);
+    compare_bytes(same_, pass);
     check_unchanged(original_.files);
     check_unchanged(checkpoint_.files);
     for (const Comparison& comparison : comparisons) judge(comparison);
+    for (const StoredPair& pair : same_) {
+      if (pair.different.count == 0) continue;
+      mxfp4::report(&report_.problems, ProblemKind::values, pair.b->name,
+                    "{}: tensor '{}' is not the original's (A: original, B: this); {}",
+                    checkpoint_.files.file_of(*pair.b), pair.b->name, pair.text());
+    }
   }
 
  private:
@@ -144,16 +148,21 @@ class Against {
     mxfp4::report(&report_.problems, kind, operand.name(), format, std::forward<Args>(args)...);
   }
 
-  // Tensors that are no numbers of these kinds have no error: they are not weights.
+  // Whether there is an error to compute. Tensors of other kinds of numbers must be the same.
   bool comparable(const Matched::Pair& pair) {
     if (pair.a.shape() != pair.b.shape()) {
       add(ProblemKind::shape, pair.b, "{}: weight '{}' has shape {}, but {} in the original", pair.b.file(),
           pair.b.name(), to_string(pair.b.shape()), to_string(pair.a.shape()));
       return false;
     }
-    if (pair.a.numeric() == pair.b.numeric()) return pair.a.numeric();
-    add(ProblemKind::dtype, pair.b, "{}: weight '{}' is {}, but {} in the original", pair.b.file(),
-        pair.b.name(), to_string(pair.b.weight().stored->dtype), to_string(pair.a.weight().stored->dtype));
+    if (pair.a.numeric() && pair.b.numeric()) return true;
+    const StoredTensor &a = *pair.a.weight().stored, &b = *pair.b.weight().stored;
+    if (a.dtype != b.dtype) {
+      add(ProblemKind::dtype, pair.b, "{}: tensor '{}' is {}, but {} in the original", pair.b.file(), b.name,
+          to_string(b.dtype), to_string(a.dtype));
+    } else {
+      same_.push_back({&a, &b, map_of(original_.files, a), map_of(checkpoint_.files, b), {}});
+    }
     return false;
   }
 
@@ -181,6 +190,7 @@ class Against {
   const Checkpoint& original_;
   const Checkpoint& checkpoint_;
   VerifyReport& report_;
+  std::vector<StoredPair> same_;
 };
 
 }  // namespace
