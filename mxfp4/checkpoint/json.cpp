@@ -52,7 +52,7 @@ nlohmann::json parse_json(std::string_view text, std::string_view where) {
 
 std::string shown(const nlohmann::json& value) {
   std::string text = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  if (text.size() > 80) text = text.substr(0, 77) + "...";
+  if (text.size() > 60) text = text.substr(0, 57) + "...";
   return text;
 }
 

@@ -76,23 +76,31 @@ void Operand::read(std::int64_t row, std::int64_t row_end, std::int64_t column, 
 }
 
 void Operand::release(std::int64_t row, std::int64_t row_end) const {
-  if (map_ == nullptr) return;
+  const std::span<const std::byte> stored = weight_->stored->bytes;
+  const auto all = static_cast<std::int64_t>(stored.size());
+  std::int64_t begin = 0, end = 0;
   if (weight_->is_quantized()) {
     const std::int64_t row_bytes = weight_->quantized.blocks_per_row() * (kBlockSize / 2);
-    const auto* const codes = reinterpret_cast<const std::byte*>(weight_->quantized.codes);
-    map_->done_with({codes + (first_row_ + row * row_step_) * row_bytes,
-                     static_cast<std::size_t>((row_end - row) * row_step_ * row_bytes)});
-  } else if (dense_.contiguous()) {
-    const std::int64_t row_bytes = (shape_.empty() ? 1 : shape_.back()) * bits_of(dense_.dtype) / 8;
-    map_->done_with({dense_.data + row * row_bytes, static_cast<std::size_t>((row_end - row) * row_bytes)});
+    begin = (first_row_ + row * row_step_) * row_bytes;
+    end = (first_row_ + row_end * row_step_) * row_bytes;
   } else {
-    // Every row of a transposed matrix lies on all of its pages: they go when its last row is done.
-    const StoredTensor& stored = *weight_->stored;
-    const auto matrix_bytes = static_cast<std::int64_t>(stored.bytes.size()) / stored.shape[0];
-    const std::int64_t matrix_rows = dense_.rank() == 3 ? dense_.shape[1] : dense_.shape[0];
-    const std::int64_t matrices = row_end / matrix_rows - row / matrix_rows;
-    const std::int64_t first = dense_.rank() == 3 ? row / matrix_rows * matrix_bytes : 0;
-    map_->done_with({dense_.data + first, static_cast<std::size_t>(matrices * matrix_bytes)});
+    begin = dense_.data - stored.data();
+    if (dense_.contiguous()) {
+      const std::int64_t row_bytes = (shape_.empty() ? 1 : shape_.back()) * bits_of(dense_.dtype) / 8;
+      end = begin + row_end * row_bytes;
+      begin += row * row_bytes;
+    } else {
+      // Every row of a transposed matrix lies on all of its pages: they go when its last row is done.
+      const std::int64_t matrix_bytes = all / weight_->stored->shape[0];
+      const std::int64_t matrix_rows = dense_.rank() == 3 ? dense_.shape[1] : dense_.shape[0];
+      begin = (begin / matrix_bytes + row / matrix_rows) * matrix_bytes;
+      end = begin + (row_end / matrix_rows - row / matrix_rows) * matrix_bytes;
+    }
+  }
+  // Behind every second row of an expert's last lies what is not this tensor's.
+  end = std::min(end, all);
+  if (map_ != nullptr && begin < end) {
+    map_->done_with(stored.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)));
   }
 }
 

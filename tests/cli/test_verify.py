@@ -11,6 +11,7 @@ import pytest
 
 from checkpoints import Model, read_safetensors, write_safetensors
 from test_inspect import sparse_model
+from test_terminal import on_terminal, widest
 
 LAYER = "model.layers.1."
 CODES, SCALES = LAYER + "mlp.experts.down_proj_blocks", LAYER + "mlp.experts.down_proj_scales"
@@ -324,3 +325,12 @@ def test_a_signal_ends_it(mxfp4, tmp_path, verb):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and out == ""
+
+
+def test_problems_fit_the_terminal(mxfp4, model):
+    model.tensors[SCALES][:] = 255
+    del model.tensors["model.layers.0.self_attn.sinks"]
+    model.write()
+    for arguments, status in (["verify", model.path], 1), (["diff", model.path, model.path], 0), (["verify", "--help"], 0), (["diff", "--help"], 0):
+        shown = on_terminal(mxfp4, *arguments, status=status)
+        assert widest(shown.replace(str(model.path), "MODEL")) <= 80, shown
