@@ -1,0 +1,27 @@
+// Any bytes are a GGUF file that can be read to its last element, or refused.
+#include <cstdint>
+#include <cstdlib>
+#include <fstream>
+
+#include "mxfp4/base/error.h"
+#include "mxfp4/base/test_directory_internal.h"
+#include "mxfp4/container/gguf.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace mxfp4;
+  const TestDirectory directory;
+  std::ofstream(directory / "x.gguf", std::ios::binary)
+      .write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(size));
+  try {
+    const gguf::FilePtr file = gguf::open(directory / "x.gguf");
+    unsigned sum = 0;
+    for (const gguf::Tensor& tensor : file->tensors) {
+      for (const std::byte b : tensor.bytes) sum += static_cast<unsigned>(b);
+      if (file->find(tensor.name) != &tensor) std::abort();
+    }
+    asm volatile("" : : "r"(sum));  // so that the bytes are read
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::corrupt_file && error.code() != ErrorCode::unsupported) std::abort();
+  }
+  return 0;
+}
