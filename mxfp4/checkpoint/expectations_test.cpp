@@ -110,6 +110,10 @@ TEST(Expectations, NumbersHaveNoGaps) {
   EXPECT_EQ(problems_of(numbered("model.layers.0.mlp.experts", {0, 2}), R"({"num_experts": 4})"),
             "missing [] model.layers.0.mlp.experts.1 is missing; config.json says that there are 4\n"
             "missing [] model.layers.0.mlp.experts.3 is missing; config.json says that there are 4\n");
+  EXPECT_EQ(
+      problems_of({{"model.layers.9223372036854775807.w", Dtype::f32, {1}}, {"h.-1.w", Dtype::f32, {1}}},
+                  R"({"num_hidden_layers": 1})"),
+      "");
   // Of two towers, neither is the one that is counted; a file alone may be a part of anything.
   std::vector<safetensors::TensorSpec> towers = numbered("a.layers", {0, 1});
   for (const safetensors::TensorSpec& tensor : numbered("b.layers", {0, 1})) towers.push_back(tensor);

@@ -18,6 +18,8 @@ using Rows = std::map<std::string, Row, decltype(&natural_less)>;
 
 constexpr std::string_view kLayerWords[] = {"layers", "layer", "h", "block", "blocks"};
 
+constexpr std::int64_t kMost = std::int64_t{1} << 31;  // a larger number counts nothing
+
 bool is_layer_word(std::string_view word) {
   return std::find(std::begin(kLayerWords), std::end(kLayerWords), word) != std::end(kLayerWords);
 }
@@ -31,7 +33,8 @@ void add_numbers(Rows& rows, std::string_view name) {
     const std::string_view part = name.substr(begin, end - begin);
     std::int64_t number = 0;
     const auto [rest, error] = std::from_chars(part.data(), part.data() + part.size(), number);
-    const bool is_number = error == std::errc() && rest == part.data() + part.size() && number >= 0;
+    const bool is_number =
+        error == std::errc() && rest == part.data() + part.size() && number >= 0 && number <= kMost;
     const bool experts = word == "experts";
     if (is_number && end < name.size() && (experts || (!in_layer && is_layer_word(word)))) {
       Row& row = rows[std::string(name.substr(0, begin - 1))];
