@@ -5,4 +5,7 @@ endfunction()
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   mxfp4_isa(avx2 -mavx2 -mfma -mbmi2)
+  mxfp4_isa(avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vbmi -mfma -mbmi2
+            # g++ 12 takes the deliberately undefined operands in its own header for mistakes
+            $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
 endif()

@@ -69,6 +69,7 @@ std::vector<std::string> machine_features() {
   MXFP4_FEATURE("avx512f");
   MXFP4_FEATURE("avx512bw");
   MXFP4_FEATURE("avx512vl");
+  MXFP4_FEATURE("avx512dq");
   MXFP4_FEATURE("avx512vbmi");
   MXFP4_FEATURE("avx512vnni");
 #undef MXFP4_FEATURE

@@ -186,6 +186,34 @@ TEST_P(Conformance, QuantizesAsTheReferenceDoes) {
   }
 }
 
+TEST_P(Conformance, QuantizesGroupsOfBlocksWhereTheyLie) {
+  // Enough blocks for several groups of any kernel, and some that are left; codes at an address for streaming
+  // stores.
+  constexpr std::size_t kRows = 7, kWide = 192;
+  alignas(64) std::uint8_t codes[kRows * kWide / 2] = {};
+  std::uint8_t scales[kRows * kWide / 32] = {};
+  Random random(41);
+  for (const Dtype dtype : kDtypes) {
+    for (const ScaleRuleInfo& rule : kScaleRules) {
+      for (const Ties ties : kAllTies) {
+        SCOPED_TRACE(
+            fmt::format("seed 41, {}, {}, ties {}", to_string(dtype), rule.name, static_cast<int>(ties)));
+        Unaligned x = make_rows(dtype, kRows, kWide, 32, true, random);
+        QuantizeArgs args{x.data(), dtype, kRows, kWide, 32, {rule.rule, ties, NonFinite::error}};
+        const Result expected = run(reference_ops(), args);
+        args.streaming = true;
+        args.codes = codes;
+        args.scales = scales;
+        EXPECT_EQ(ops().quantize(args), kNone);
+        EXPECT_EQ(std::vector<std::uint8_t>(std::begin(codes), std::end(codes)), expected.codes);
+        EXPECT_EQ(std::vector<std::uint8_t>(std::begin(scales), std::end(scales)), expected.scales);
+        check_quantize(args, random);
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
 TEST_P(Conformance, FindsTheFirstElementThatIsNotFinite) {
   Random random(23);
   for (const Dtype dtype : kDtypes) {
@@ -261,6 +289,7 @@ TEST_P(Conformance, DequantizesEveryCodeUnderEveryByteAsTheReferenceDoes) {
           DequantizeArgs args{codes.data(), scales.data(), rows,  columns,
                               block_size,   order,         dtype, out.data()};
           ops().dequantize(args);
+          args.streaming = false;
           args.out = expected.data();
           reference_ops().dequantize(args);
           args.out = scalar.data();

@@ -29,6 +29,7 @@ struct QuantizeArgs {
   std::uint8_t* codes = nullptr;   ///< interleaved, rows * blocks * block_size / 2 bytes
   std::uint8_t* scales = nullptr;  ///< rows * blocks bytes
   ErrorStats* stats = nullptr;     ///< added to, unless null
+  bool streaming = false;          ///< codes are not read again soon: they may be written past the caches
 };
 
 /// Rows of MXFP4 to expand; row r is written at out + r * columns elements. out need not be aligned.
@@ -41,6 +42,7 @@ struct DequantizeArgs {
   NibbleOrder order = NibbleOrder::interleaved;  ///< split16 with blocks of 32 only
   Dtype dtype = Dtype::f32;                      ///< F32, BF16 or F16: the exact product, rounded once
   void* out = nullptr;
+  bool streaming = false;  ///< out is not read again soon: it may be written past the caches
 };
 
 /// The operations of one backend. Every member is thread-safe and does not throw.

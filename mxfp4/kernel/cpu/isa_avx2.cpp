@@ -1,5 +1,5 @@
-// AVX2: eight lanes.
-#define MXFP4_LANES 8
+// AVX2 with FMA: Intel from Haswell, AMD from Zen.
+#include "mxfp4/kernel/cpu/isa_avx2.h"
 
 #include "mxfp4/kernel/cpu/cpu_kernels.h"
 #include "mxfp4/kernel/cpu/dequantize_rows.h"
@@ -7,6 +7,6 @@
 
 namespace mxfp4::kernel {
 
-const Ops avx2::kOps = {quantize, dequantize};
+const Ops avx2::kOps = {quantize<Avx2>, dequantize<Avx2>};
 
 }  // namespace mxfp4::kernel

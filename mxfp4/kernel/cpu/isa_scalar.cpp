@@ -1,6 +1,5 @@
-// What every processor of the target can run: four lanes on x86-64 and AArch64, single instructions
-// elsewhere.
-#define MXFP4_LANES 4
+// What every processor can run.
+#include "mxfp4/kernel/cpu/isa_scalar.h"
 
 #include "mxfp4/kernel/cpu/cpu_kernels.h"
 #include "mxfp4/kernel/cpu/dequantize_rows.h"
@@ -8,6 +7,6 @@
 
 namespace mxfp4::kernel {
 
-const Ops scalar::kOps = {quantize, dequantize};
+const Ops scalar::kOps = {quantize<Scalar>, dequantize<Scalar>};
 
 }  // namespace mxfp4::kernel

@@ -1,123 +1,171 @@
-// Rows of elements to scale bytes and codes: ordinary blocks in vectors, odd ones by the scalar truth.
+// Rows of elements to scale bytes and codes: groups of ordinary blocks in vectors, odd blocks by the scalar
+// truth.
 #pragma once
 
-#include "mxfp4/codec/float16.h"
-#include "mxfp4/codec/nibble.h"
 #include "mxfp4/kernel/cpu/block_sums.h"
-#include "mxfp4/kernel/cpu/quantize_block.h"
+#include "mxfp4/kernel/cpu/quantize_group.h"
 #include "mxfp4/kernel/ops.h"
 
 namespace mxfp4::kernel {
 namespace {
 
-// How an element of each dtype becomes f32, in vectors. Everything is exact.
-struct F32Element {
-  using Raw = float;
-  static Floats widen(Floats raw) noexcept { return raw; }
-  using RawVector = Floats;
-};
-struct Bf16Element {
-  using Raw = std::uint16_t;
-  using RawVector = Shorts;
-  static Floats widen(Shorts raw) noexcept {
-    return bit_cast<Floats>(__builtin_convertvector(raw, Words) << 16);
-  }
-};
-struct F16Element {  // the formula of f16_to_f32(); a NaN need not become quiet
-  using Raw = std::uint16_t;
-  using RawVector = Shorts;
-  static Floats widen(Shorts raw) noexcept {
-    const Words bits = __builtin_convertvector(raw, Words);
-    const Words sign = (bits & 0x8000u) << 16;
-    const Words magnitude = (bits & 0x7FFFu) << 13;
-    const Floats scaled = bit_cast<Floats>(magnitude) * 0x1p112f;
-    const Words infinity = bit_cast<Words>(magnitude >= 0x0F800000u) & kInfinityBits;
-    return bit_cast<Floats>(sign | bit_cast<Words>(scaled) | infinity);
-  }
+/// Where blocks of 32 elements are and where their bytes go.
+struct Blocks {
+  const std::byte* x;
+  const std::uint8_t* reference;  ///< or null
+  std::uint8_t* codes;
+  std::uint8_t* scales;
 };
 
-template <class Element, int B>
-void load_block(const std::byte* from, Floats* x) noexcept {
-  for (int j = 0; j < B / kLanes; ++j) {
-    typename Element::RawVector raw;
-    std::memcpy(&raw, from + static_cast<std::size_t>(j) * sizeof raw, sizeof raw);
-    x[j] = Element::widen(raw);
+template <class I, class Element>
+class RowQuantizer {
+ public:
+  explicit RowQuantizer(const QuantizeArgs& args) noexcept : args_(args), plan_(plan_of(args.recipe)) {}
+
+  /// What Ops::quantize returns.
+  std::size_t run() noexcept {
+    const bool one_row =
+        args_.block_size == 32 && args_.columns % 32 == 0;  // rows without gaps between their blocks
+    const std::size_t rows = one_row ? 1 : args_.rows;
+    const std::size_t columns = one_row ? args_.rows * args_.columns : args_.columns;
+    for (std::size_t row = 0; row < rows; ++row) {
+      const std::size_t refused = quantize_row(row * columns, columns, row * blocks_in(columns));
+      if (refused != kNone) return row * columns + refused;
+    }
+    if (args_.stats != nullptr) {
+      sums_.add_to(*args_.stats, args_.rows * args_.columns, args_.rows * blocks_in(args_.columns));
+    }
+    return kNone;
   }
-}
 
-/// Elements [0, n) at `from`, and zeros for the rest of the block.
-template <class Element, int B>
-void load(const std::byte* from, int n, Floats* x) noexcept {
-  if (n == B) return load_block<Element, B>(from, x);
-  std::byte completed[B * sizeof(typename Element::Raw)] = {};
-  std::memcpy(completed, from, static_cast<std::size_t>(n) * sizeof(typename Element::Raw));
-  load_block<Element, B>(completed, x);
-}
-
-/// A block with NaN or infinity, or with a reference byte that differs from its own.
-template <int B>
-inline std::uint8_t quantize_odd_block(const float* x, int n, const Recipe& recipe,
-                                       const std::uint8_t* reference, std::uint8_t* codes) noexcept {
-  std::uint8_t byte = block_byte(x, n, recipe);
-  if (reference != nullptr) byte = kept_byte(x, n, byte, *reference);
-  for (int i = 0; i < B; i += 2) {
-    const bool nan = byte == kE8m0Nan;
-    const std::uint8_t low = nan ? kE2m1Nan : mxfp4::encode(x[i], byte, recipe.ties);
-    const std::uint8_t high = nan ? kE2m1Nan : mxfp4::encode(x[i + 1], byte, recipe.ties);
-    codes[i / 2] = pack_nibbles(low, high);
+ private:
+  std::size_t blocks_in(std::size_t columns) const noexcept {
+    const auto size = static_cast<std::size_t>(args_.block_size);
+    return (columns + size - 1) / size;
   }
-  return byte;
-}
 
-template <class Element, int B>
-std::size_t quantize_rows(const QuantizeArgs& args) noexcept {
-  const Thresholds thresholds(args.recipe.ties);
-  const std::size_t blocks = (args.columns + B - 1) / B;
-  const std::byte* const x = static_cast<const std::byte*>(args.x);
-  BlockSums sums = {};
-  for (std::size_t row = 0; row < args.rows; ++row) {
-    for (std::size_t b = 0; b < blocks; ++b) {
-      const std::size_t first = row * args.columns + b * B;
-      const std::size_t index = row * blocks + b;
-      const int n = static_cast<int>(args.columns - b * B < B ? args.columns - b * B : B);
-      std::uint8_t* const codes = args.codes + index * (B / 2);
-      const std::uint8_t* const reference = args.reference == nullptr ? nullptr : args.reference + index;
-      Block<B> block;
-      load<Element, B>(x + first * sizeof(typename Element::Raw), n, block.x);
+  /// Whole groups where they lie; what is left, and all blocks of 16, by way of a buffer.
+  std::size_t quantize_row(std::size_t first, std::size_t columns, std::size_t first_block) noexcept {
+    const auto size = static_cast<std::size_t>(args_.block_size);
+    const std::size_t groups = size == 32 ? columns / (32 * kGroup) : 0;
+    const std::byte* const x = static_cast<const std::byte*>(args_.x) + first * sizeof(typename Element::Raw);
+    const Blocks blocks = {x, args_.reference == nullptr ? nullptr : args_.reference + first_block,
+                           args_.codes + first_block * size / 2, args_.scales + first_block};
+    const bool aligned = reinterpret_cast<std::uintptr_t>(blocks.codes) % I::kVectorBytes == 0;
+    std::size_t refused = args_.streaming && aligned && !read_again()
+                              ? quantize_groups<true>(blocks, groups)
+                              : quantize_groups<false>(blocks, groups);
+    if (refused != kNone) return refused;
+    for (std::size_t b = groups * kGroup; b < blocks_in(columns); b += kGroup) {
+      refused = quantize_buffered(blocks, b, columns - b * size);
+      if (refused != kNone) return b * size + refused;
+    }
+    return kNone;
+  }
 
-      const std::int32_t amax = amax_bits(block);
-      const bool finite = amax < static_cast<std::int32_t>(kInfinityBits);
-      if (finite) quantize_block(block, bit_cast<float>(amax), args.recipe.scale, thresholds);
-      if (finite && (reference == nullptr || *reference == block.byte)) {
-        pack(block, codes);
-        args.scales[index] = block.byte;
-        if (args.stats != nullptr) add_block(block, sums);
+  /// Up to a group of blocks from block b on, of which `left` elements remain: each is completed with zeros
+  /// to 32.
+  std::size_t quantize_buffered(const Blocks& blocks, std::size_t b, std::size_t left) noexcept {
+    const auto size = static_cast<std::size_t>(args_.block_size);
+    const std::size_t count = blocks_in(left) < kGroup ? blocks_in(left) : kGroup;
+    alignas(64) std::byte x[kGroup * kBlockBytes<Element>] = {};
+    alignas(64) std::uint8_t codes[kGroup * 16];
+    std::uint8_t scales[kGroup], reference[kGroup] = {};
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t n = left - i * size < size ? left - i * size : size;
+      std::memcpy(x + i * kBlockBytes<Element>, blocks.x + (b + i) * size * sizeof(typename Element::Raw),
+                  n * sizeof(typename Element::Raw));
+    }
+    if (blocks.reference != nullptr) std::memcpy(reference, blocks.reference + b, count);
+    const std::size_t refused = quantize_groups<false>(
+        {x, blocks.reference == nullptr ? nullptr : reference, codes, scales}, 1, static_cast<int>(count));
+    if (refused != kNone) return refused / 32 * size + refused % 32;
+    std::memcpy(blocks.scales + b, scales, count);
+    for (std::size_t i = 0; i < count; ++i)
+      std::memcpy(blocks.codes + (b + i) * size / 2, codes + i * 16, size / 2);
+    return kNone;
+  }
+
+  /// Groups of which all blocks count, or the first `count` of one group.
+  template <bool kStreaming>
+  [[gnu::noinline]] std::size_t quantize_groups(const Blocks& blocks, std::size_t groups,
+                                                int count = kGroup) noexcept {
+    constexpr std::size_t kGroupBytes = kGroup * kBlockBytes<Element>;
+    const QuantizePlan plan = plan_;
+    Maxima<I, Element> maxima;
+    if (groups > 0) {
+      for (int i = 0; i < kGroup; ++i) maxima.take(blocks.x, i);
+    }
+    for (std::size_t g = 0; g < groups; ++g) {
+      const Blocks here = {blocks.x + g * kGroupBytes, blocks.reference, blocks.codes + g * kGroup * 16,
+                           blocks.scales + g * kGroup};
+      Group<I> group = choose_bytes<I, Element>(I::maxima(maxima.partial), plan);
+      if (plan.optimal) search<I, Element>(here.x, group);
+      encode<I, Element, kStreaming>(here.x, g + 1 < groups ? here.x + kGroupBytes : here.x, plan, group.byte,
+                                     maxima, here.codes, here.scales);
+      if (group.ordinary == 0xFFFF && !read_again()) continue;
+      const std::size_t refused =
+          finish({here.x, blocks.reference == nullptr ? nullptr : blocks.reference + g * kGroup, here.codes,
+                  here.scales},
+                 group.ordinary, count);
+      if (refused != kNone) return g * kGroup * 32 + refused;
+    }
+    if (kStreaming) I::fence();
+    return kNone;
+  }
+
+  bool read_again() const noexcept { return args_.stats != nullptr || args_.reference != nullptr; }
+
+  /// Odd blocks and statistics of the first `count` blocks of a group.
+  [[gnu::noinline]] std::size_t finish(const Blocks& blocks, std::uint32_t ordinary, int count) noexcept {
+    for (int i = 0; i < count; ++i) {
+      const std::byte* const block = block_at<Element>(blocks.x, i);
+      std::uint8_t* const codes = blocks.codes + i * 16;
+      std::uint8_t& byte = blocks.scales[i];
+      const bool own = blocks.reference == nullptr || blocks.reference[i] == byte;
+      if ((ordinary >> i & 1) != 0 && own) {
+        if (args_.stats != nullptr) {
+          sums_.add(I::errors(I::floats(I::load(Element{}, block)), codes, kDequantizeTables.f32[byte]),
+                    byte);
+        }
         continue;
       }
-      float element[B];
-      std::memcpy(element, block.x, sizeof element);
-      if (!finite && args.recipe.nonfinite == NonFinite::error) {
-        for (int i = 0; i < n; ++i) {
-          if (!is_finite(element[i])) return first + static_cast<std::size_t>(i);
+      float x[32];
+      read_block<Element>(block, x);
+      if (args_.recipe.nonfinite == NonFinite::error) {
+        for (int k = 0; k < 32; ++k) {
+          if (!is_finite(x[k])) return static_cast<std::size_t>(i * 32 + k);
         }
       }
-      args.scales[index] = quantize_odd_block<B>(element, n, args.recipe, reference, codes);
-      if (args.stats != nullptr) add_odd_block(element, n, args.scales[index], codes, sums);
+      byte = quantize_odd(x, blocks.reference == nullptr ? nullptr : blocks.reference + i, codes);
+      if (args_.stats != nullptr) sums_.add_odd(x, byte, codes);
     }
+    return kNone;
   }
-  if (args.stats != nullptr) add(sums, args.rows * args.columns, args.rows * blocks, *args.stats);
-  return kNone;
-}
 
-template <class Element>
-std::size_t quantize_blocks(const QuantizeArgs& args) noexcept {
-  return args.block_size == 16 ? quantize_rows<Element, 16>(args) : quantize_rows<Element, 32>(args);
-}
+  std::uint8_t quantize_odd(const float* x, const std::uint8_t* reference,
+                            std::uint8_t* codes) const noexcept {
+    std::uint8_t byte = block_byte(x, 32, args_.recipe);
+    if (reference != nullptr) byte = kept_byte(x, 32, byte, *reference);
+    for (int i = 0; i < 32; i += 2) {
+      const bool nan = byte == kE8m0Nan;
+      const std::uint8_t low = nan ? kE2m1Nan : mxfp4::encode(x[i], byte, args_.recipe.ties);
+      const std::uint8_t high = nan ? kE2m1Nan : mxfp4::encode(x[i + 1], byte, args_.recipe.ties);
+      codes[i / 2] = pack_nibbles(low, high);
+    }
+    return byte;
+  }
 
+  const QuantizeArgs& args_;
+  const QuantizePlan plan_;
+  BlockSums sums_ = {};
+};
+
+template <class I>
 std::size_t quantize(const QuantizeArgs& args) noexcept {
-  if (args.dtype == Dtype::f32) return quantize_blocks<F32Element>(args);
-  if (args.dtype == Dtype::bf16) return quantize_blocks<Bf16Element>(args);
-  return quantize_blocks<F16Element>(args);
+  if (args.dtype == Dtype::f32) return RowQuantizer<I, F32>(args).run();
+  if (args.dtype == Dtype::bf16) return RowQuantizer<I, Bf16>(args).run();
+  return RowQuantizer<I, F16>(args).run();
 }
 
 }  // namespace
