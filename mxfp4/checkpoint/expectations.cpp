@@ -15,17 +15,25 @@ std::string told(const ModelConfig& config) {
                                      : fmt::format("{} ({})", config.quant_method, config.quant_format);
 }
 
-// Modules that the config says are dense.
+// Modules that are left alone, against the list of them. That a Linear layer is missing there can be told of
+// compressed-tensors only, and only where the name leaves no doubt that it is one.
 void check_left_alone(const Checkpoint& checkpoint, Problems& problems) {
   const ModelConfig& config = checkpoint.config;
-  if (!config.left_alone) return;
+  const bool lists_all = config.quant_method == "compressed-tensors";
+  const auto tell = [&](const Weight& weight, const char* what, const char* listed) {
+    report(&problems, ProblemKind::config, weight.stored->name,
+           "{}: tensor '{}' is {}, but config.json {} '{}' among the modules left alone",
+           checkpoint.files.file_of(*weight.stored), weight.stored->name, what, listed, weight.module());
+  };
   try {
-    const ModuleList list(config.quant_method, *config.left_alone);
+    const ModuleList list(config.quant_method, config.left_alone.value_or(std::vector<std::string>()));
     for (const Weight& weight : checkpoint.weights) {
-      if (!weight.is_quantized() || !list.contains(weight.module())) continue;
-      report(&problems, ProblemKind::config, weight.stored->name,
-             "{}: tensor '{}' is quantised, but config.json lists '{}' among the modules left alone",
-             checkpoint.files.file_of(*weight.stored), weight.stored->name, weight.module());
+      if (weight.is_quantized() && list.contains(weight.module())) {
+        tell(weight, "quantised", "lists");
+      } else if (lists_all && !weight.is_quantized() && weight.module().ends_with("_proj") &&
+                 is_linear_weight(weight) && !list.contains(weight.module())) {
+        tell(weight, "not quantised", "does not list");
+      }
     }
   } catch (const Error& error) {
     report(&problems, ProblemKind::config, "", "config.json: {}", error.what());

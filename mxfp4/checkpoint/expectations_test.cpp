@@ -177,6 +177,13 @@ TEST(Expectations, TheQuantizationConfigFitsTheTensors) {
   EXPECT_TRUE(has_all(problems("{" + good + R"(, "ignore": ["re:[ab]"]})"),
                       {"config [a.weight_packed] ", "'a' among the modules left alone"}));
   EXPECT_TRUE(has_all(problems("{" + good + R"(, "ignore": ["re:("]})"), {"config [] ", "re:("}));
+  const std::vector<safetensors::TensorSpec> dense = {
+      quantised[0], quantised[1], {"c_proj.weight", Dtype::bf16, {4, 4}}};
+  const auto problems_of_dense = [&](const std::string& list) {
+    return problems_of(dense, ("{\"quantization_config\": {" + good + list + "}}").c_str());
+  };
+  EXPECT_TRUE(has_all(problems_of_dense(""), {"config [c_proj.weight] ", "does not list 'c_proj'"}));
+  EXPECT_EQ(problems_of_dense(R"(, "ignore": ["c_proj"])"), "");
   EXPECT_TRUE(
       has_all(problems(R"({"quant_method": "mxfp4"})"), {"config [] ", "mxfp4", "compressed-tensors"}));
   EXPECT_TRUE(has_all(problems(R"({"quant_method": "compressed-tensors", "format": "int-quantized"})"),

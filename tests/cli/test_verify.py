@@ -84,6 +84,11 @@ def test_what_this_tool_writes_is_good(mxfp4, tiny, llama, tmp_path):
             assert mxfp4.json("verify", tmp_path / f"{out.name}-back", "--against", out)["ok"]
 
 
+def test_what_is_left_alone_stands_in_the_config(mxfp4, llama, tmp_path):
+    mxfp4("quantize", llama, tmp_path / "out", "--exclude", "*.q_proj", "--exclude", "model.layers.1")
+    assert mxfp4.json("verify", tmp_path / "out", "--structure")["ok"]
+
+
 def test_notes_count_codes_and_blocks(mxfp4, model):
     model.tensors[CODES][0, 0, 0] = 0x88  # a block of -0
     model.tensors[CODES][1, 0, 0] = 0x7F  # a block of 6 and -6
