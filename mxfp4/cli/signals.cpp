@@ -28,6 +28,7 @@ void install_signal_handlers() {
     sigaction(SIGHUP, &action, nullptr);
   action.sa_handler = SIG_IGN;
   sigaction(SIGPIPE, &action, nullptr);
+  sigaction(SIGXFSZ, &action, nullptr);
 }
 
 const std::atomic<bool>& stop_flag() noexcept {

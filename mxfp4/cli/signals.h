@@ -5,7 +5,8 @@
 
 namespace mxfp4::cli {
 
-/// From now on SIGINT, SIGTERM and SIGHUP set the stop flag, and a closed pipe is an error of write().
+/// From now on SIGINT, SIGTERM and SIGHUP set the stop flag; a closed pipe, and a file that may not grow, are
+/// errors of write().
 void install_signal_handlers();
 
 /// Set once such a signal has come.

@@ -43,7 +43,7 @@ DequantizeReport run_dequantize(const DequantizeRequest& request) {
     output.parts.push_back(std::move(part));
   }
   if (!checkpoint.files.config.empty())
-    output.texts["config.json"] = with_quantization(checkpoint.files.config, "");
+    output.texts["config.json"] = with_quantization(checkpoint.files.config, "", request.dtype);
 
   check_space(checkpoint.files, request.out, output, request.options);
   const Written written = write_output(output, request.out, checkpoint.files.is_directory, request.options);

@@ -45,6 +45,9 @@ void check_output(const fs::path& in, const fs::path& out, bool directory, bool 
     }
   }
   const fs::file_status status = fs::status(to);
+  if (!fs::exists(status) && fs::is_symlink(fs::symlink_status(to))) {
+    fail(ErrorCode::invalid_argument, "{}: is a link that leads nowhere", out.native());
+  }
   if (fs::exists(status)) {
     if (fs::is_directory(status) != directory) {
       fail(ErrorCode::invalid_argument, "{}: is {}a directory, but OUT must be {}", out.native(),

@@ -46,6 +46,8 @@ TEST(CheckOutput, RefusesWhatWouldDestroySomething) {
   refused(directory / "model", false, "exists already");
   refused(directory / "photos", true, "holds no model");
   refused(directory / "file", true, "OUT must be one");
+  fs::create_symlink(directory / "nowhere", directory / "dangling");
+  refused(directory / "dangling", true, "a link that leads nowhere");
   EXPECT_EQ(error_of([&] { check_output(in, directory / "no" / "such", true, false); }).code(),
             ErrorCode::io);
   check_output(in, directory / "model", true, true);

@@ -223,9 +223,11 @@ Written write_directory(const Output& output, const ShardPlan& plan, const fs::p
 }  // namespace
 
 Written write_output(const Output& output, const fs::path& out, bool directory, const Options& options) {
-  const ShardPlan plan = plan_shards(output, out, directory, options.max_shard);
+  const fs::path to =
+      fs::is_symlink(out) ? fs::canonical(out) : out;  // a link stays, what it leads to is replaced
+  const ShardPlan plan = plan_shards(output, to, directory, options.max_shard);
   Written written =
-      directory ? write_directory(output, plan, out, options) : write_bare(output, plan, out, options);
+      directory ? write_directory(output, plan, to, options) : write_bare(output, plan, to, options);
   written.peak_memory = std::max(written.peak_memory, anonymous_memory());
   return written;
 }

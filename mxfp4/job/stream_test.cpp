@@ -182,6 +182,22 @@ TEST(WriteOutput, ReplacesADirectoryInOneStep) {
   EXPECT_EQ(entries(directory.path()), 1u);
 }
 
+TEST(WriteOutput, ReplacesWhatALinkLeadsTo) {
+  const TestDirectory directory;
+  fs::create_directory(directory / "disk");
+  fs::create_directory_symlink(directory / "disk", directory / "out");
+  write_file(directory / "file", "old");
+  fs::create_symlink(directory / "file", directory / "out.safetensors");
+  Options options;
+  options.overwrite = true;
+  write_output(three_tensors(), directory / "out", true, options);
+  write_output(three_tensors(), directory / "out.safetensors", false, options);
+  EXPECT_TRUE(fs::is_symlink(directory / "out"));
+  EXPECT_TRUE(fs::exists(directory / "disk" / "model.safetensors"));
+  EXPECT_TRUE(fs::is_symlink(directory / "out.safetensors"));
+  EXPECT_GT(fs::file_size(directory / "file"), 20'000u);
+}
+
 TEST(WriteOutput, ClearsWhatAKilledProcessLeft) {
   const TestDirectory directory;
   const fs::path stale = (directory / "out").native() + std::string(kPartialSuffix);

@@ -131,6 +131,8 @@ def test_dequantise_gives_the_exact_products(mxfp4, tiny_mxfp4, tmp_path, dtype)
             exact = reference.dequantize(before[name + "_blocks"], before[name + "_scales"], numpy_dtype)
             assert same_bytes(after[name], np.ascontiguousarray(exact.swapaxes(1, 2))), name
     assert "quantization_config" not in after.config
+    told = after.config.get("dtype", after.config.get("torch_dtype"))
+    assert told == {"bf16": "bfloat16", "f16": "float16", "f32": "float32"}[dtype]
     assert not any(name.endswith(("_blocks", "_scales")) for name in after.tensors)
     assert report["convention"] == "gpt-oss"
     assert report["totals"]["dequantized"] == 6

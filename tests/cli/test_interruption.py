@@ -127,7 +127,6 @@ def test_running_out_of_memory_is_said(mxfp4, tiny, tmp_path, megabytes):
 
 def test_a_full_disk_leaves_nothing(mxfp4, large, tmp_path):
     def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 
     process = mxfp4.start("quantize", large, tmp_path / "out", "--json", preexec_fn=limit)
