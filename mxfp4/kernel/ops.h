@@ -45,12 +45,26 @@ struct DequantizeArgs {
   bool streaming = false;  ///< out is not read again soon: it may be written past the caches
 };
 
+/// Memory to pass over, both spans at the pace that lets them end together. Bytes beyond whole lines of 64
+/// are left.
+struct StreamArgs {
+  const void* in = nullptr;
+  std::size_t in_bytes = 0;
+  void* out = nullptr;
+  std::size_t out_bytes = 0;
+  bool streaming = false;  ///< write past the caches
+  std::size_t prefetch =
+      0;  ///< ask for what lies so many bytes ahead of a read; 0: leave that to the machine
+};
+
 /// The operations of one backend. Every member is thread-safe and does not throw.
 struct Ops {
   /// Under NonFinite::error, the index r * columns + c of the first element refused; otherwise kNone. After a
   /// refusal output and statistics are unspecified.
   std::size_t (*quantize)(const QuantizeArgs&) noexcept;
   void (*dequantize)(const DequantizeArgs&) noexcept;
+  /// Reads and writes and computes nothing: the time that memory alone would take.
+  void (*stream)(const StreamArgs&) noexcept;
 };
 
 /// Plain double-precision loops: what the others are tested against.

@@ -4,9 +4,10 @@
 #include "mxfp4/kernel/cpu/cpu_kernels.h"
 #include "mxfp4/kernel/cpu/dequantize_rows.h"
 #include "mxfp4/kernel/cpu/quantize_rows.h"
+#include "mxfp4/kernel/cpu/stream.h"
 
 namespace mxfp4::kernel {
 
-const Ops avx2::kOps = {quantize<Avx2>, dequantize<Avx2>};
+const Ops avx2::kOps = {quantize<Avx2>, dequantize<Avx2>, stream<Avx2>};
 
 }  // namespace mxfp4::kernel

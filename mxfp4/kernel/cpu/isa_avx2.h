@@ -38,6 +38,8 @@ struct Avx2 {
   static constexpr std::size_t kVectorBytes = 32;
   static void fence() noexcept { _mm_sfence(); }
 
+  static Vector zero() noexcept { return _mm256_setzero_si256(); }
+  static Vector mix(Vector x, Vector y) noexcept { return _mm256_xor_si256(x, y); }
   static Vector load(const void* from) noexcept {
     return _mm256_loadu_si256(static_cast<const __m256i*>(from));
   }
@@ -69,16 +71,16 @@ struct Avx2 {
                            _mm256_and_si256(infinite, _mm256_set1_epi32(0x7F800000)));
   }
   static Floats load(F16, const std::byte* from) noexcept {
-    const Vector zero = _mm256_setzero_si256();
+    const Vector none = zero();
     const Words x = load(Bf16{}, from);
-    return {{f16_bits(_mm256_unpacklo_epi16(x.low, zero)), f16_bits(_mm256_unpackhi_epi16(x.low, zero)),
-             f16_bits(_mm256_unpacklo_epi16(x.high, zero)), f16_bits(_mm256_unpackhi_epi16(x.high, zero))}};
+    return {{f16_bits(_mm256_unpacklo_epi16(x.low, none)), f16_bits(_mm256_unpackhi_epi16(x.low, none)),
+             f16_bits(_mm256_unpacklo_epi16(x.high, none)), f16_bits(_mm256_unpackhi_epi16(x.high, none))}};
   }
   static Floats floats(const Floats& x) noexcept { return x; }
   static Floats floats(const Words& x) noexcept {
-    const Vector zero = _mm256_setzero_si256();
-    return {{_mm256_unpacklo_epi16(zero, x.low), _mm256_unpackhi_epi16(zero, x.low),
-             _mm256_unpacklo_epi16(zero, x.high), _mm256_unpackhi_epi16(zero, x.high)}};
+    const Vector none = zero();
+    return {{_mm256_unpacklo_epi16(none, x.low), _mm256_unpackhi_epi16(none, x.low),
+             _mm256_unpacklo_epi16(none, x.high), _mm256_unpackhi_epi16(none, x.high)}};
   }
 
   static Vector magnitude(Vector x) noexcept { return _mm256_and_si256(x, _mm256_set1_epi32(0x7FFFFFFF)); }
@@ -244,7 +246,7 @@ struct Avx2 {
   static std::int32_t excess(const Floats& x, Vector byte, bool above) noexcept {
     static constexpr UpperBytes kGain[2] = {upper_bytes(kExcess[0].gain), upper_bytes(kExcess[1].gain)};
     static constexpr UpperBytes kMiddle[2] = {upper_bytes(kExcess[0].middle), upper_bytes(kExcess[1].middle)};
-    const Vector zero = _mm256_setzero_si256();
+    const Vector none = zero();
     const __m256 unit = as_float(_mm256_slli_epi32(_mm256_sub_epi32(_mm256_set1_epi32(254 + 14), byte), 23));
     const Vector one_origin = _mm256_sub_epi32(_mm256_slli_epi32(byte, 7), _mm256_set1_epi32((3 << 7) + 32));
     const Vector origin = _mm256_or_si256(one_origin, _mm256_slli_epi32(one_origin, 16));
@@ -265,10 +267,10 @@ struct Avx2 {
     };
     // The bytes lie as codes do: unpacking puts them in order.
     const Vector sum =
-        _mm256_add_epi32(half(_mm256_packus_epi32(v[0], v[1]), _mm256_unpacklo_epi8(zero, gain),
-                              _mm256_unpacklo_epi8(zero, middle)),
-                         half(_mm256_packus_epi32(v[2], v[3]), _mm256_unpackhi_epi8(zero, gain),
-                              _mm256_unpackhi_epi8(zero, middle)));
+        _mm256_add_epi32(half(_mm256_packus_epi32(v[0], v[1]), _mm256_unpacklo_epi8(none, gain),
+                              _mm256_unpacklo_epi8(none, middle)),
+                         half(_mm256_packus_epi32(v[2], v[3]), _mm256_unpackhi_epi8(none, gain),
+                              _mm256_unpackhi_epi8(none, middle)));
     const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
     const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4E));
     return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xB1)));

@@ -29,6 +29,8 @@ struct Avx512 {
   static constexpr std::size_t kVectorBytes = 64;
   static void fence() noexcept { _mm_sfence(); }
 
+  static __m512i zero() noexcept { return _mm512_setzero_si512(); }
+  static __m512i mix(__m512i x, __m512i y) noexcept { return _mm512_xor_si512(x, y); }
   static __m512i load(const void* from) noexcept { return _mm512_loadu_si512(from); }
   static __m512 as_float(__m512i x) noexcept { return _mm512_castsi512_ps(x); }
   template <bool kStreaming>

@@ -35,6 +35,17 @@ struct Scalar {
 
   static constexpr std::size_t kVectorBytes = 1;
   static void fence() noexcept {}
+  static std::uint64_t zero() noexcept { return 0; }
+  static std::uint64_t mix(std::uint64_t x, std::uint64_t y) noexcept { return x ^ y; }
+  static std::uint64_t load(const std::byte* from) noexcept {
+    std::uint64_t x;
+    std::memcpy(&x, from, sizeof x);
+    return x;
+  }
+  template <bool kStreaming>
+  static void store(void* to, std::uint64_t x) noexcept {
+    std::memcpy(to, &x, sizeof x);
+  }
 
   // --- elements ---
 
