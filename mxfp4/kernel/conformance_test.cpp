@@ -186,6 +186,33 @@ TEST_P(Conformance, QuantizesAsTheReferenceDoes) {
   }
 }
 
+TEST_P(Conformance, WeighsColumnsAsTheReferenceDoes) {
+  constexpr std::size_t kRows = 5, kShared = 2;
+  Random random(29);
+  for (const Dtype dtype : kDtypes) {
+    for (const NonFinite policy : {NonFinite::error, NonFinite::nan_block, NonFinite::saturate}) {
+      for (const int block_size : {32, 16}) {
+        for (const std::size_t columns : kColumns) {
+          Unaligned x = make_rows(dtype, kRows, columns, static_cast<std::size_t>(block_size),
+                                  policy == NonFinite::error, random);
+          // Small integers, so that sums are exact and no order of them decides.
+          std::vector<float> weights(4 * columns);
+          for (float& weight : weights) weight = static_cast<float>(random() % 3 * (random() % 17));
+          SCOPED_TRACE(fmt::format("seed 29, {}, policy {}, block {}, {} columns", to_string(dtype),
+                                   static_cast<int>(policy), block_size, columns));
+          QuantizeArgs args = {x.data(), dtype,      kRows,
+                               columns,  block_size, {ScaleRule::optimal, Ties::even, policy}};
+          args.importance = {weights.data(), kShared, 3};
+          check_quantize(args, random);
+          args.importance = {weights.data(), 0, 0};
+          check_quantize(args, random);
+          if (HasFailure()) return;
+        }
+      }
+    }
+  }
+}
+
 TEST_P(Conformance, QuantizesGroupsOfBlocksWhereTheyLie) {
   // Enough blocks for several groups of any kernel, and some that are left; codes at an address for streaming
   // stores.

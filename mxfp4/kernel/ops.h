@@ -15,6 +15,18 @@ namespace mxfp4::kernel {
 /// No element was refused.
 inline constexpr std::size_t kNone = static_cast<std::size_t>(-1);
 
+/// How much columns matter in the squared error that is minimised: row r has the `columns` values from values
+/// + (first_row + r) / rows * columns on. Finite, none negative.
+struct ColumnWeights {
+  const float* values = nullptr;  ///< null: all columns matter alike
+  std::size_t rows = 0;           ///< so many rows share their values; 0: all rows do
+  std::size_t first_row = 0;
+
+  const float* of_row(std::size_t row, std::size_t columns) const noexcept {
+    return values == nullptr || rows == 0 ? values : values + (first_row + row) / rows * columns;
+  }
+};
+
 /// Rows of dense elements to quantise; row r begins at x + r * columns elements. x need not be aligned.
 struct QuantizeArgs {
   const void* x = nullptr;
@@ -26,6 +38,7 @@ struct QuantizeArgs {
   Recipe recipe = {};
   const std::uint8_t* reference =
       nullptr;                     ///< scale bytes of the rows: one is kept where its error is no larger
+  ColumnWeights importance = {};   ///< for the rule `optimal`
   std::uint8_t* codes = nullptr;   ///< interleaved, rows * blocks * block_size / 2 bytes
   std::uint8_t* scales = nullptr;  ///< rows * blocks bytes
   ErrorStats* stats = nullptr;     ///< added to, unless null

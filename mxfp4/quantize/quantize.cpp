@@ -91,6 +91,28 @@ DenseView axis_last(DenseView x, int axis) {
                          : "-Inf");
 }
 
+/// The weights of the first unit's rows; those of others begin at another row.
+kernel::ColumnWeights weights_of(const QuantizeOptions& options, const Mxfp4View& layout) {
+  const std::span<const float> values = options.importance;
+  if (values.empty()) return {};
+  if (options.recipe.scale != ScaleRule::optimal) {
+    fail(ErrorCode::invalid_argument, "quantize: an importance needs the rule optimal, not {}",
+         info(options.recipe.scale).name);
+  }
+  const auto count = static_cast<std::int64_t>(values.size());
+  const std::int64_t columns = layout.columns(), experts = layout.shape.size() > 2 ? layout.shape[0] : 1;
+  if (count != columns && count != experts * columns) {
+    fail(ErrorCode::invalid_argument, "quantize: an importance of {} values fits no shape {}", count,
+         to_string(layout.shape));
+  }
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (std::isfinite(values[i]) && values[i] >= 0) continue;
+    fail(ErrorCode::invalid_argument, "quantize: importance {} is {}, but it must be finite and not negative",
+         i, values[i]);
+  }
+  return {values.data(), count == columns ? 0 : static_cast<std::size_t>(layout.rows() / experts), 0};
+}
+
 }  // namespace
 
 Mxfp4Tensor quantize(const DenseView& x, const QuantizeOptions& options, ErrorStats* stats) {
@@ -111,6 +133,7 @@ Mxfp4Tensor quantize(const DenseView& x, const QuantizeOptions& options, ErrorSt
   const std::size_t columns = static_cast<std::size_t>(layout.columns());
   const std::size_t blocks = static_cast<std::size_t>(layout.blocks_per_row());
   const std::size_t row_bytes = columns * bytes_of(view.dtype);
+  const kernel::ColumnWeights weights = weights_of(options, layout);
   const RowUnits units(layout.rows(), layout.columns());
   std::vector<ErrorStats> unit_stats(stats == nullptr ? 0 : units.count());
   std::vector<std::vector<std::byte>> gathered(
@@ -132,6 +155,8 @@ Mxfp4Tensor quantize(const DenseView& x, const QuantizeOptions& options, ErrorSt
     args.block_size = options.block_size;
     args.recipe = options.recipe;
     args.reference = options.reference == nullptr ? nullptr : options.reference + begin * blocks;
+    args.importance = weights;
+    args.importance.first_row = begin;
     args.codes = result.codes.data() + begin * blocks * static_cast<std::size_t>(options.block_size / 2);
     args.scales = result.scales.data() + begin * blocks;
     args.stats = stats == nullptr ? nullptr : &unit_stats[unit];

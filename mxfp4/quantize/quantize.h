@@ -22,14 +22,19 @@ struct QuantizeOptions {
   /// where the block's error is no larger under it than under the recipe's own: what was MXFP4 once gets its
   /// bytes back.
   const std::uint8_t* reference = nullptr;
+  /// How much each column matters, for the rule `optimal`: it then minimises the sum of importance * error^2.
+  /// K values that all rows share, or as many for each index of the result's first dimension (experts of [E,
+  /// N, K]): mean squares of the inputs, say. Empty: all alike. Finite, none negative.
+  std::span<const float> importance = {};
   Context context = {};
 };
 
 /// Quantises a tensor of F32, BF16 or F16, any rank from 1, any strides. The result's shape is x's with
 /// `axis` moved to the end; the other dimensions keep their order. Adds the error to `stats` if that is
 /// given. Throws Error invalid_argument for another dtype, a rank of 0, an axis that does not exist, a block
-/// size that is neither 32 nor 16, and for a non-finite element under NonFinite::error (with its indices in
-/// x); unsupported if the machine lacks the context's instruction set.
+/// size that is neither 32 nor 16, an importance of another size, negative, not finite or under another rule
+/// than `optimal`, and for a non-finite element under NonFinite::error (with its indices in x); unsupported
+/// if the machine lacks the context's instruction set.
 Mxfp4Tensor quantize(const DenseView& x, const QuantizeOptions& options = {}, ErrorStats* stats = nullptr);
 
 /// Expands to `dtype` (F32, BF16 or F16) into out, element_count(t.shape) elements without gaps. The exact

@@ -306,5 +306,43 @@ TEST(Dequantize, ReadsBothNibbleOrders) {
   EXPECT_EQ(out, expected);
 }
 
+TEST(Quantize, WeighsColumnsOfEveryExpert) {
+  // 4 and 31 small values: the small ones only count where the large one does not.
+  std::vector<float> x(2 * 3 * 32, 0x1p-6f);
+  for (std::size_t row = 0; row < 6; ++row) x[row * 32] = 4;
+  std::vector<float> importance(2 * 32, 1.0f);
+  importance[0] = 0;
+  QuantizeOptions options;
+  options.importance = importance;
+  const DenseView view = dense_view(x.data(), Dtype::f32, {2, 3, 32});
+  EXPECT_EQ(quantize(view, options).scales, (std::vector<std::uint8_t>{122, 122, 122, 127, 127, 127}));
+  options.importance = std::span(importance).first(32);
+  EXPECT_EQ(quantize(view, options).scales, std::vector<std::uint8_t>(6, 122));
+  options.context.threads = 2;
+  EXPECT_EQ(quantize(view, options).scales, std::vector<std::uint8_t>(6, 122));
+}
+
+TEST(Quantize, RefusesAnImportanceThatMeansNothing) {
+  const std::vector<float> x(2 * 3 * 32, 1.0f);
+  const DenseView view = dense_view(x.data(), Dtype::f32, {2, 3, 32});
+  const auto refused = [&](std::vector<float> importance, ScaleRule rule, const std::string& part) {
+    QuantizeOptions options;
+    options.recipe.scale = rule;
+    options.importance = importance;
+    try {
+      quantize(view, options);
+      ADD_FAILURE() << part;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+    }
+  };
+  refused(std::vector<float>(32, 1.0f), ScaleRule::floor, "needs the rule optimal, not floor");
+  refused(std::vector<float>(96, 1.0f), ScaleRule::optimal, "96 values fits no shape [2, 3, 32]");
+  refused(std::vector<float>(32, -1.0f), ScaleRule::optimal, "importance 0 is -1");
+  refused(std::vector<float>(32, std::numeric_limits<float>::infinity()), ScaleRule::optimal,
+          "importance 0 is inf");
+}
+
 }  // namespace
 }  // namespace mxfp4

@@ -4,6 +4,7 @@
 
 #include "mxfp4/kernel/cpu/block_sums.h"
 #include "mxfp4/kernel/cpu/quantize_group.h"
+#include "mxfp4/kernel/cpu/quantize_weighted.h"
 #include "mxfp4/kernel/ops.h"
 
 namespace mxfp4::kernel {
@@ -161,11 +162,17 @@ class RowQuantizer {
   BlockSums sums_ = {};
 };
 
+template <class I, class Element>
+std::size_t quantize(const QuantizeArgs& args) noexcept {
+  return args.importance.values == nullptr ? RowQuantizer<I, Element>(args).run()
+                                           : quantize_weighted<Element>(args);
+}
+
 template <class I>
 std::size_t quantize(const QuantizeArgs& args) noexcept {
-  if (args.dtype == Dtype::f32) return RowQuantizer<I, F32>(args).run();
-  if (args.dtype == Dtype::bf16) return RowQuantizer<I, Bf16>(args).run();
-  return RowQuantizer<I, F16>(args).run();
+  if (args.dtype == Dtype::f32) return quantize<I, F32>(args);
+  if (args.dtype == Dtype::bf16) return quantize<I, Bf16>(args);
+  return quantize<I, F16>(args);
 }
 
 }  // namespace

@@ -66,9 +66,13 @@ constexpr double kMagnitudes[8] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
 /// Up to a block of elements.
 struct Elements {
   double value[32] = {};
+  double weight[32] = {};
   int count = 0;
 
-  void add(double x) { value[count++] = x; }
+  void add(double x, double w) {
+    weight[count] = w;
+    value[count++] = x;
+  }
 };
 
 double scale_of(int byte) {
@@ -141,7 +145,7 @@ double excess(const Elements& magnitudes, int base, int byte) {
     const double x = magnitudes.value[i];
     const double q0 = kMagnitudes[nearest(x, scale_of(base), Ties::even)] * scale_of(base);
     const double q = kMagnitudes[nearest(x, scale_of(byte), Ties::even)] * scale_of(byte);
-    sum += (q0 - q) * (2 * x - q0 - q);
+    sum += (q0 - q) * (2 * x - q0 - q) * magnitudes.weight[i];
   }
   return sum;
 }
@@ -174,7 +178,7 @@ Block quantize_block(const Elements& x, const Recipe& recipe, const std::uint8_t
   double amax = 0;
   for (int i = 0; i < x.count; ++i) {
     if (!std::isfinite(x.value[i])) continue;
-    finite.add(std::fabs(x.value[i]));
+    finite.add(std::fabs(x.value[i]), x.weight[i]);
     amax = std::max(amax, std::fabs(x.value[i]));
   }
   Block block;
@@ -229,15 +233,17 @@ std::size_t quantize(const QuantizeArgs& args) noexcept {
   const Format format = format_of(args.dtype);
   Totals totals;
   for (std::size_t row = 0; row < args.rows; ++row) {
+    const float* const weights = args.importance.of_row(row, args.columns);
     for (std::size_t b = 0; b < blocks; ++b) {
       Elements x;
       const std::size_t n = std::min(size, args.columns - b * size);
       for (std::size_t i = 0; i < n; ++i) {
         const std::size_t element = row * args.columns + b * size + i;
-        x.add(load(args.x, element, format));
+        x.add(load(args.x, element, format),
+              weights == nullptr ? 1.0 : static_cast<double>(weights[b * size + i]));
         if (!std::isfinite(x.value[i]) && args.recipe.nonfinite == NonFinite::error) return element;
       }
-      while (x.count < args.block_size) x.add(0.0);
+      while (x.count < args.block_size) x.add(0.0, 0.0);
       const std::size_t index = row * blocks + b;
       const Block block =
           quantize_block(x, args.recipe, args.reference == nullptr ? nullptr : args.reference + index);
