@@ -16,6 +16,32 @@ enum class NonFinite : std::uint8_t {
   error,      ///< refused, with their position
   nan_block,  ///< their block gets scale byte 255 and codes 7, the completion of a short block included
   saturate,   ///< NaN becomes 0, infinity +-6, under the scale of the block's finite elements
+  origin,     ///< as the recipe's origin writes it; refused where there is none, or it does not say
+};
+
+/// What becomes of elements that round to zero.
+enum class Zeros : std::uint8_t {
+  kept,   ///< they keep their sign: code 8 is written
+  never,  ///< all are code 0
+  exact,  ///< -0 is code 0, other small negatives are code 8
+  all,    ///< 0 and -0 are code 8, others keep their sign
+};
+
+/// The program whose bytes a recipe reproduces where they are not what the scale rule says: next to powers of
+/// two, subnormal, near overflow. kernel/cpu/origin_block.cpp says what each does.
+enum class Origin : std::uint8_t {
+  none,
+  ggml,
+  torchao,
+  torchao_rceil,
+  compressed_tensors,
+  modelopt,
+  quark,
+  mistralrs,
+  mlx,
+  microxcaling,
+  qwantize_naive,
+  qwantize_optimal,
 };
 
 /// How to quantise; data that every kernel takes.
@@ -23,7 +49,59 @@ struct Recipe {
   ScaleRule scale = ScaleRule::optimal;
   Ties ties = Ties::even;
   NonFinite nonfinite = NonFinite::error;
+  Zeros zeros = Zeros::kept;
+  Origin origin = Origin::none;
+  bool through_bf16 = false;  ///< elements are rounded to bf16 first
 };
+
+/// The rule that an origin's scales follow outside their oddities. Under another rule a recipe's origin is
+/// forgotten.
+MXFP4_CODEC ScaleRule rule_of(Origin origin, ScaleRule otherwise) noexcept {
+  switch (origin) {
+    case Origin::none:
+    case Origin::torchao:  // several
+      return otherwise;
+    case Origin::ggml:
+    case Origin::microxcaling:
+    case Origin::qwantize_naive:
+    case Origin::qwantize_optimal:
+      return ScaleRule::floor;
+    case Origin::compressed_tensors:
+    case Origin::quark:
+      return ScaleRule::even;
+    case Origin::torchao_rceil:
+    case Origin::modelopt:
+    case Origin::mlx:
+      return ScaleRule::rceil;
+    case Origin::mistralrs:
+      return ScaleRule::floor6;
+  }
+  return otherwise;
+}
+
+MXFP4_CODEC Origin origin_of(const Recipe& recipe) noexcept {
+  const bool known =
+      recipe.scale != ScaleRule::optimal && rule_of(recipe.origin, recipe.scale) == recipe.scale;
+  return known ? recipe.origin : Origin::none;
+}
+
+/// Whether a block with this element is refused.
+MXFP4_CODEC bool refuses(const Recipe& recipe, float x) noexcept {
+  if (is_finite(x) || recipe.nonfinite == NonFinite::nan_block || recipe.nonfinite == NonFinite::saturate)
+    return false;
+  if (recipe.nonfinite == NonFinite::error) return true;
+  switch (origin_of(recipe)) {
+    case Origin::torchao:
+    case Origin::torchao_rceil:
+    case Origin::mistralrs:
+      return false;
+    case Origin::compressed_tensors:
+    case Origin::quark:
+      return is_nan(x);
+    default:
+      return true;
+  }
+}
 
 /// Largest magnitude among the finite elements of x[0, n).
 MXFP4_CODEC float finite_amax(const float* x, int n) noexcept {

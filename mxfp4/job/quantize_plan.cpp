@@ -22,11 +22,14 @@ bool holds_experts_only(const Convention& format) {
 }
 
 std::string described(const Recipe& recipe) {
-  static_assert(sizeof(Recipe) == 3);  // all of it is told
+  static_assert(sizeof(Recipe) == 6);  // all of it is told
   constexpr const char* kTies[] = {"even", "zero", "away"};
-  constexpr const char* kNonFinite[] = {"error", "nan_block", "saturate"};
-  return fmt::format("{}, ties {}, nonfinite {}", info(recipe.scale).name,
-                     kTies[static_cast<int>(recipe.ties)], kNonFinite[static_cast<int>(recipe.nonfinite)]);
+  constexpr const char* kNonFinite[] = {"error", "nan_block", "saturate", "origin"};
+  constexpr const char* kZeros[] = {"kept", "never", "exact", "all"};
+  return fmt::format("{}, ties {}, nonfinite {}, zeros {}, origin {}{}", info(recipe.scale).name,
+                     kTies[static_cast<int>(recipe.ties)], kNonFinite[static_cast<int>(recipe.nonfinite)],
+                     kZeros[static_cast<int>(recipe.zeros)], static_cast<int>(recipe.origin),
+                     recipe.through_bf16 ? ", through bf16" : "");
 }
 
 const Convention* choose_format(const QuantizeRequest& request, const Checkpoint& checkpoint) {

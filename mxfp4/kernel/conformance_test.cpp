@@ -11,7 +11,9 @@
 
 #include "mxfp4/codec/float16.h"
 #include "mxfp4/codec/test_blocks.h"
+#include "mxfp4/kernel/cpu/odd_block.h"
 #include "mxfp4/kernel/ops.h"
+#include "mxfp4/quantize/quantize.h"
 
 namespace mxfp4::kernel {
 namespace {
@@ -44,6 +46,17 @@ class Unaligned {
   Dtype dtype_;
   std::vector<std::byte> bytes_;
 };
+
+float element(const std::byte* data, std::size_t i, Dtype dtype) {
+  if (dtype == Dtype::f32) {
+    float x;
+    std::memcpy(&x, data + 4 * i, 4);
+    return x;
+  }
+  std::uint16_t bits;
+  std::memcpy(&bits, data + 2 * i, 2);
+  return dtype == Dtype::bf16 ? bf16_to_f32(bits) : f16_to_f32(bits);
+}
 
 /// A block that a dtype holds without overflow.
 std::vector<float> block_for(Dtype dtype, const test::BlockFamily& family, std::size_t n, Random& random) {
@@ -241,6 +254,58 @@ TEST_P(Conformance, QuantizesGroupsOfBlocksWhereTheyLie) {
   }
 }
 
+/// Blocks of every family, and such whose maximum lies up to some 400 floats from where a rule or an origin
+/// turns.
+std::vector<float> block_near_a_turn(Dtype dtype, Random& random) {
+  constexpr float kTurns[] = {1.0f, 1.5f, 1.75f, 1.8125f};
+  const std::vector<test::BlockFamily>& families = test::block_families();
+  std::vector<float> block = block_for(dtype, families[random() % families.size()], 32, random);
+  const int exponent =
+      dtype == Dtype::f16 ? test::integer(random, -13, 14) : test::integer(random, -124, 126);
+  const std::uint32_t turn = f32_bits(std::ldexp(kTurns[random() % 4], exponent));
+  const int reach = random() % 2 == 0 ? 400 : 3;
+  const float maximum =
+      bit_cast<float>(turn + static_cast<std::uint32_t>(test::integer(random, -reach, reach)));
+  if (random() % 3 == 0) return block;
+  for (float& x : block) {
+    x = static_cast<float>(test::sign(random) * test::uniform(random, 0, 1)) * maximum;
+    if (random() % 64 == 0) x = static_cast<float>(test::sign(random) * 0.0);
+  }
+  block[random() % 32] = maximum;
+  return block;
+}
+
+TEST_P(Conformance, QuantizesWithEveryPresetAsTheScalarTruthDoes) {
+  constexpr std::size_t kBlocks = 320;
+  Random random(43);
+  for (const Preset& preset : presets()) {
+    for (const Dtype dtype : kDtypes) {
+      Unaligned x(kBlocks * 32, dtype);
+      for (std::size_t i = 0; i < kBlocks * 32; i += 32) {
+        const std::vector<float> block = block_near_a_turn(dtype, random);
+        for (std::size_t k = 0; k < 32; ++k) x.set(i + k, block[k]);
+      }
+      QuantizeArgs args{x.data(), dtype, kBlocks, 32, 32, preset.recipe};
+      args.recipe.nonfinite = NonFinite::nan_block;  // what overflows in bf16
+      const Result result = run(ops(), args);
+      for (std::size_t b = 0; b < kBlocks; ++b) {
+        float elements[32];
+        for (std::size_t k = 0; k < 32; ++k) {
+          elements[k] = element(x.data(), b * 32 + k, dtype);
+          if (preset.recipe.through_bf16) elements[k] = bf16_to_f32(f32_to_bf16(elements[k]));
+        }
+        std::vector<std::uint8_t> codes(16);
+        const std::uint8_t byte = quantize_odd_block(elements, dtype, args.recipe, nullptr, codes.data());
+        const auto begin = result.codes.begin() + static_cast<std::ptrdiff_t>(b * 16);
+        ASSERT_EQ(result.scales[b], byte)
+            << "seed 43, " << preset.name << ", " << to_string(dtype) << ", block " << b;
+        ASSERT_EQ(std::vector<std::uint8_t>(begin, begin + 16), codes)
+            << "seed 43, " << preset.name << ", " << to_string(dtype) << ", block " << b;
+      }
+    }
+  }
+}
+
 TEST_P(Conformance, FindsTheFirstElementThatIsNotFinite) {
   Random random(23);
   for (const Dtype dtype : kDtypes) {
@@ -288,17 +353,6 @@ TEST_P(Conformance, WritesNothingForNoElements) {
   }
 }
 
-float element(const std::byte* data, std::size_t i, Dtype dtype) {
-  if (dtype == Dtype::f32) {
-    float x;
-    std::memcpy(&x, data + 4 * i, 4);
-    return x;
-  }
-  std::uint16_t bits;
-  std::memcpy(&bits, data + 2 * i, 2);
-  return dtype == Dtype::bf16 ? bf16_to_f32(bits) : f16_to_f32(bits);
-}
-
 TEST_P(Conformance, DequantizesEveryCodeUnderEveryByteAsTheReferenceDoes) {
   Random random(31);
   for (const Dtype dtype : kDtypes) {
@@ -316,7 +370,6 @@ TEST_P(Conformance, DequantizesEveryCodeUnderEveryByteAsTheReferenceDoes) {
           DequantizeArgs args{codes.data(), scales.data(), rows,  columns,
                               block_size,   order,         dtype, out.data()};
           ops().dequantize(args);
-          args.streaming = false;
           args.out = expected.data();
           reference_ops().dequantize(args);
           args.out = scalar.data();

@@ -1,4 +1,5 @@
 // The bytes of tests/data/quantize, which other projects and exact definitions wrote.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -35,6 +36,14 @@ std::vector<std::uint8_t> bytes_of(const StoredTensor& tensor) {
 
 class Golden : public testing::TestWithParam<Preset> {};
 
+/// The codes of a block that its origin leaves open are not compared: those of torchao's NaN blocks.
+void forget_nan_blocks(const std::vector<std::uint8_t>& scales, std::vector<std::uint8_t>& codes) {
+  const std::size_t size = codes.size() / scales.size();
+  for (std::size_t b = 0; b < scales.size(); ++b) {
+    if (scales[b] == kE8m0Nan) std::fill_n(codes.begin() + static_cast<std::ptrdiff_t>(b * size), size, 0);
+  }
+}
+
 TEST_P(Golden, WritesTheSameBytes) {
   const TensorFilePtr inputs = open_golden("inputs"), golden = open_golden(GetParam().name);
   int compared = 0;
@@ -43,20 +52,28 @@ TEST_P(Golden, WritesTheSameBytes) {
       const std::string suffix = block_size == 32 ? "" : "16";
       const StoredTensor* const codes = find(*golden, input.name + ".codes" + suffix);
       const StoredTensor* const scales = find(*golden, input.name + ".scales" + suffix);
+      // transformers writes anything for what rounds to infinity in bf16.
+      const bool overflows = GetParam().recipe.through_bf16 && input.name == "extreme_f32";
+      const bool nonfinite = input.name.starts_with("nonfinite") || overflows;
       if (codes == nullptr) continue;
       ASSERT_NE(scales, nullptr) << input.name;
       for (const Isa isa : built_isas()) {
         if (!supported(isa)) continue;
         QuantizeOptions options;
         options.recipe = GetParam().recipe;
-        if (input.name.starts_with("nonfinite")) options.recipe.nonfinite = NonFinite::nan_block;
+        if (nonfinite && options.recipe.nonfinite == NonFinite::error)
+          options.recipe.nonfinite = NonFinite::nan_block;
         options.block_size = block_size;
         options.context.isa = isa;
-        const Mxfp4Tensor result = quantize(view_of(input), options);
+        Mxfp4Tensor result = quantize(view_of(input), options);
+        std::vector<std::uint8_t> expected = bytes_of(*codes);
         EXPECT_EQ(result.scales, bytes_of(*scales))
             << input.name << ", block " << block_size << ", " << to_string(isa);
-        EXPECT_EQ(result.codes, bytes_of(*codes))
-            << input.name << ", block " << block_size << ", " << to_string(isa);
+        if (overflows || options.recipe.nonfinite == NonFinite::origin) {
+          forget_nan_blocks(result.scales, expected);
+          forget_nan_blocks(result.scales, result.codes);
+        }
+        EXPECT_EQ(result.codes, expected) << input.name << ", block " << block_size << ", " << to_string(isa);
       }
       ++compared;
     }
@@ -65,7 +82,11 @@ TEST_P(Golden, WritesTheSameBytes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Presets, Golden, testing::ValuesIn(presets().begin(), presets().end()),
-                         [](const auto& preset) { return std::string(preset.param.name); });
+                         [](const auto& preset) {
+                           std::string name = preset.param.name;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 /// Whether two elements are the same bits, or both NaN.
 template <class T>

@@ -1,3 +1,4 @@
+#include <limits>
 #include <set>
 #include <string_view>
 
@@ -24,6 +25,23 @@ TEST(Presets, AreFoundByTheirNames) {
   }
   for (const char* unknown : {"", "MXFP4", "mxfp4 ", "optimal"})
     EXPECT_EQ(find_preset(unknown), nullptr) << unknown;
+}
+
+TEST(Presets, AreAsOriginalOnlyUnderTheirOwnRule) {
+  Recipe recipe = find_preset("ggml")->recipe;
+  EXPECT_EQ(origin_of(recipe), Origin::ggml);
+  recipe.scale = ScaleRule::t725;
+  EXPECT_EQ(origin_of(recipe), Origin::none);
+}
+
+TEST(Presets, RefuseWhatTheirOriginLeavesOpen) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN(),
+                  kInf = std::numeric_limits<float>::infinity();
+  EXPECT_FALSE(refuses(find_preset("torchao-rceil")->recipe, kNan));
+  EXPECT_FALSE(refuses(find_preset("quark")->recipe, kInf));
+  EXPECT_TRUE(refuses(find_preset("quark")->recipe, kNan));
+  EXPECT_TRUE(refuses(find_preset("mlx")->recipe, kInf));
+  EXPECT_FALSE(refuses(find_preset("mlx")->recipe, 1.0f));
 }
 
 TEST(Presets, NamesOfRulesTiesAndPoliciesAreUnderstood) {

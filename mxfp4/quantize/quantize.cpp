@@ -86,9 +86,10 @@ DenseView axis_last(DenseView x, int axis) {
   float value = 0;
   copy_rows_f32(element, 0, 1, &value);
   fail(ErrorCode::invalid_argument, "quantize: element {} is {}", to_string(index),
-       std::isnan(value) ? "NaN"
-       : value > 0       ? "Inf"
-                         : "-Inf");
+       std::isnan(value)      ? "NaN"
+       : std::isfinite(value) ? "infinite when rounded to BF16"
+       : value > 0            ? "Inf"
+                              : "-Inf");
 }
 
 /// The weights of the first unit's rows; those of others begin at another row.

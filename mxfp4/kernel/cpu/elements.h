@@ -26,6 +26,24 @@ struct F16 {
   static float value(Raw bits) noexcept { return f16_to_f32(bits); }
 };
 
+/// Elements that are rounded to bf16 when they are read.
+template <class Element>
+struct ThroughBf16 {
+  using Raw = typename Element::Raw;
+  static constexpr std::uint32_t kBits = 0xFFFFFFFF;
+  static float value(Raw bits) noexcept { return bf16_to_f32(f32_to_bf16(Element::value(bits))); }
+};
+
+/// What stands in memory, whatever it is rounded to.
+template <class Element>
+struct StoredAs {
+  using Type = Element;
+};
+template <class Element>
+struct StoredAs<ThroughBf16<Element>> {
+  using Type = Element;
+};
+
 template <class Element>
 inline constexpr std::size_t kBlockBytes = 32 * sizeof(typename Element::Raw);
 

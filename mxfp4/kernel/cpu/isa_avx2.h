@@ -86,6 +86,34 @@ struct Avx2 {
   static Vector magnitude(Vector x) noexcept { return _mm256_and_si256(x, _mm256_set1_epi32(0x7FFFFFFF)); }
   static Vector word_magnitude(Vector x) noexcept { return _mm256_and_si256(x, _mm256_set1_epi16(0x7FFF)); }
 
+  static bool any(const Floats& x, std::uint32_t mask, std::uint32_t bits) noexcept {
+    Vector found = zero();
+    for (const Vector part : x.part) {
+      found = _mm256_or_si256(found,
+                              _mm256_cmpeq_epi32(_mm256_and_si256(part, broadcast(mask)), broadcast(bits)));
+    }
+    return _mm256_movemask_epi8(found) != 0;
+  }
+  static bool any(const Words& x, std::uint32_t mask, std::uint32_t bits) noexcept {
+    const Vector m = _mm256_set1_epi16(static_cast<short>(mask >> 16));
+    const Vector b = _mm256_set1_epi16(static_cast<short>(bits >> 16));
+    return _mm256_movemask_epi8(_mm256_or_si256(_mm256_cmpeq_epi16(_mm256_and_si256(x.low, m), b),
+                                                _mm256_cmpeq_epi16(_mm256_and_si256(x.high, m), b))) != 0;
+  }
+  // To nearest, ties to even, as bf16 rounds; infinity and NaN stay what they are.
+  static Vector rounded_to_bf16(Vector x) noexcept {
+    const Vector odd = _mm256_and_si256(_mm256_srli_epi32(x, 16), _mm256_set1_epi32(1));
+    const Vector carried = _mm256_add_epi32(_mm256_add_epi32(x, _mm256_set1_epi32(0x7FFF)), odd);
+    const Vector finite = _mm256_cmpgt_epi32(_mm256_set1_epi32(0x7F800000), magnitude(x));
+    return _mm256_blendv_epi8(x, _mm256_and_si256(carried, _mm256_set1_epi32(INT32_C(-0x10000))), finite);
+  }
+  template <class Element>
+  static Floats load(ThroughBf16<Element>, const std::byte* from) noexcept {
+    Floats x = load(Element{}, from);
+    for (Vector& part : x.part) part = rounded_to_bf16(part);
+    return x;
+  }
+
   // --- maxima ---
 
   static Vector larger(Vector x, Vector y) noexcept { return _mm256_max_epu32(x, y); }

@@ -55,6 +55,29 @@ struct Avx512 {
 
   static __m512i magnitude(__m512i x) noexcept { return _mm512_and_si512(x, _mm512_set1_epi32(0x7FFFFFFF)); }
 
+  static bool any(Floats x, std::uint32_t mask, std::uint32_t bits) noexcept {
+    const __m512i m = _mm512_set1_epi32(static_cast<int>(mask)),
+                  b = _mm512_set1_epi32(static_cast<int>(bits));
+    return (_mm512_cmpeq_epi32_mask(_mm512_and_si512(x.low, m), b) |
+            _mm512_cmpeq_epi32_mask(_mm512_and_si512(x.high, m), b)) != 0;
+  }
+  static bool any(Words x, std::uint32_t mask, std::uint32_t bits) noexcept {
+    return _mm512_cmpeq_epi16_mask(_mm512_and_si512(x, _mm512_set1_epi16(static_cast<short>(mask >> 16))),
+                                   _mm512_set1_epi16(static_cast<short>(bits >> 16))) != 0;
+  }
+  // To nearest, ties to even, as bf16 rounds; infinity and NaN stay what they are.
+  static __m512i rounded_to_bf16(__m512i x) noexcept {
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(x, 16), _mm512_set1_epi32(1));
+    const __m512i carried = _mm512_add_epi32(_mm512_add_epi32(x, _mm512_set1_epi32(0x7FFF)), odd);
+    const __mmask16 finite = _mm512_cmplt_epi32_mask(magnitude(x), _mm512_set1_epi32(0x7F800000));
+    return _mm512_mask_and_epi32(x, finite, carried, _mm512_set1_epi32(INT32_C(-0x10000)));
+  }
+  template <class Element>
+  static Floats load(ThroughBf16<Element>, const std::byte* from) noexcept {
+    const Floats x = load(Element{}, from);
+    return {rounded_to_bf16(x.low), rounded_to_bf16(x.high)};
+  }
+
   // --- maxima ---
 
   static Partial partial_maximum(Floats x) noexcept {

@@ -73,6 +73,23 @@ struct Scalar {
     return bits;
   }
 
+  static bool any(const Floats& x, std::uint32_t mask, std::uint32_t bits) noexcept {
+    bool found = false;
+    for (const std::uint32_t element : x.at) found = found || (element & mask) == bits;
+    return found;
+  }
+  static bool any(const Words& x, std::uint32_t mask, std::uint32_t bits) noexcept {
+    return any(floats(x), mask & 0xFFFF0000, bits);
+  }
+  template <class Element>
+  static Floats load(ThroughBf16<Element>, const std::byte* from) noexcept {
+    Floats x = load(Element{}, from);
+    for (std::uint32_t& bits : x.at) {
+      if ((bits & 0x7FFFFFFF) < kInfinityBits) bits = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000;
+    }
+    return x;
+  }
+
   // --- maxima ---
 
   static Partial partial_maximum(const Floats& x) noexcept {

@@ -12,6 +12,7 @@ namespace mxfp4::kernel {
 namespace {
 
 constexpr int kGroup = 16;
+constexpr std::uint32_t kMantissa = 0x7FFFFF;
 
 template <class Element>
 const std::byte* block_at(const std::byte* x, int i) noexcept {
@@ -31,8 +32,20 @@ template <class I, class Element>
                                                     const QuantizePlan& plan) noexcept {
   const auto amax = I::masked(maxima, Element::kBits);
   const auto carried = I::template shifted_right<23>(I::plus(amax, plan.offset));
-  const std::uint32_t odd = I::at_least(I::plus(amax, 0u - kLeastOrdinary), kMostOrdinary - kLeastOrdinary);
+  std::uint32_t odd = I::at_least(I::plus(amax, 0u - plan.least), plan.most - plan.least);
+  if (plan.width != 0) {
+    odd |= ~I::at_least(I::masked(I::plus(amax, 0u - plan.window), kMantissa), plan.width);
+  }
   return {amax, I::plus(carried, 0u - plan.bias), ~odd & 0xFFFFu};
+}
+
+/// Blocks with a zero that the code table cannot tell from other elements that round to zero are odd.
+template <class I, class Element>
+void look_for_zeros(const std::byte* x, const QuantizePlan& plan, Group<I>& group) noexcept {
+  for (int i = 0; i < kGroup; ++i) {
+    const bool found = I::any(I::load(Element{}, block_at<Element>(x, i)), plan.zero_mask, plan.zero);
+    if (found) group.ordinary &= ~(1u << i);
+  }
 }
 
 /// Whether the scale next to that of block i, above or below, has the lower squared error.
@@ -55,7 +68,6 @@ bool better(const std::byte* x, int i, typename I::Lanes bytes, bool above) noex
 /// the bounds).
 template <class I, class Element>
 [[gnu::always_inline]] inline void search(const std::byte* x, Group<I>& group) noexcept {
-  constexpr std::uint32_t kMantissa = 0x7FFFFF;
   const auto mantissa = I::masked(group.amax, kMantissa);
   const std::uint32_t above = I::at_least(mantissa, (f32_bits(kOptimalUp) & kMantissa) + 1) & group.ordinary;
   const std::uint32_t below = ~I::at_least(mantissa, f32_bits(kOptimalDown) & kMantissa) & group.ordinary;

@@ -28,9 +28,42 @@ struct QuantizePlan {
   std::uint32_t bump;         ///< an element with one of these bits is bumped
   std::uint32_t below;        ///< how far the origin lies below the first midpoint
   std::uint8_t code[kSteps];  ///< of a step; bit 3 says that a negative element sets it
+
+  // What makes a block odd, besides a maximum that is below `least`, or not below `most`:
+  std::uint32_t least, most;
+  std::uint32_t window, width;    ///< a maximum whose mantissa is one of `width` from `window` on
+  std::uint32_t zero_mask, zero;  ///< an element of which these bits are these; none if zero_mask is 0
 };
 
-inline QuantizePlan plan_of(const Recipe& recipe) noexcept {
+/// Blocks whose maximum lies between these bounds (2^-111 and 2^127) are ordinary: nothing below is subnormal
+/// in a way that matters, and nothing overflows.
+constexpr std::uint32_t kLeastOrdinary = 16u << 23, kMostOrdinary = 254u << 23;
+
+/// Where an origin may stray from its rule. A logarithm rounded to f32 lands on an integer up to 88 floats
+/// below the power of two, a quotient by 6 rounds by one more; half floats become subnormal below 2^-14 and
+/// infinite at 2^16.
+inline void mark_oddities(const Recipe& recipe, bool half, QuantizePlan& plan) noexcept {
+  constexpr std::uint32_t kNear = 256, kSix = 0x400000;  // the mantissa of 6
+  const Origin origin = origin_of(recipe);
+  if (origin == Origin::none) return;
+  const bool by_six = origin == Origin::torchao_rceil || origin == Origin::modelopt ||
+                      origin == Origin::mistralrs || origin == Origin::mlx;
+  plan.width = 2 * kNear;
+  plan.window = (by_six ? kSix : 0u) - kNear;
+  if (origin == Origin::qwantize_naive || origin == Origin::qwantize_optimal) {
+    plan.least = (127u - 99) << 23;  // it knows no maximum below 10^-30
+  }
+  if (origin == Origin::qwantize_optimal) {  // above 7 the next scale may win; below, its grid is a subset
+    plan.window = 0x600000;
+    plan.width = 0x200000 + kNear;
+  }
+  if (half) {
+    plan.least = (127u - 11) << 23;
+    plan.most = (127u + 15) << 23;
+  }
+}
+
+inline QuantizePlan plan_of(const Recipe& recipe, bool half) noexcept {
   constexpr std::uint8_t kGrows[7] = {1, 7, 10, 12, 14, 16, 18};
   QuantizePlan plan = {};
   plan.offset = info(recipe.scale).offset;
@@ -39,16 +72,17 @@ inline QuantizePlan plan_of(const Recipe& recipe) noexcept {
   plan.bump = recipe.ties == Ties::even ? 0x0040FFFFu : recipe.ties == Ties::zero ? 0x0000FFFFu : 0u;
   plan.below = recipe.ties == Ties::away ? 32 : 31;
   for (int step = 0; step < kSteps; ++step) {
-    plan.code[step] = kE2m1Sign;
+    plan.code[step] = step == 0 && recipe.zeros == Zeros::never ? 0 : kE2m1Sign;
     for (const std::uint8_t grows : kGrows)
       plan.code[step] = static_cast<std::uint8_t>(plan.code[step] + (step >= grows));
   }
+  plan.least = kLeastOrdinary;
+  plan.most = kMostOrdinary;
+  if (recipe.zeros == Zeros::exact) plan.zero_mask = 0xFFFFFFFFu, plan.zero = 0x80000000u;
+  if (recipe.zeros == Zeros::all) plan.zero_mask = 0x7FFFFFFFu;
+  mark_oddities(recipe, half, plan);
   return plan;
 }
-
-// Blocks whose maximum lies between these bounds (2^-111 and 2^127) are ordinary: nothing below is subnormal
-// in a way that matters, and nothing overflows.
-constexpr std::uint32_t kLeastOrdinary = 16u << 23, kMostOrdinary = 254u << 23;
 
 // Whether another scale is better than s0, that of `floor`, in integers.
 //

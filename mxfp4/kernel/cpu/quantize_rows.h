@@ -3,6 +3,7 @@
 #pragma once
 
 #include "mxfp4/kernel/cpu/block_sums.h"
+#include "mxfp4/kernel/cpu/odd_block.h"
 #include "mxfp4/kernel/cpu/quantize_group.h"
 #include "mxfp4/kernel/cpu/quantize_weighted.h"
 #include "mxfp4/kernel/ops.h"
@@ -20,8 +21,11 @@ struct Blocks {
 
 template <class I, class Element>
 class RowQuantizer {
+  using Stored = typename StoredAs<Element>::Type;
+
  public:
-  explicit RowQuantizer(const QuantizeArgs& args) noexcept : args_(args), plan_(plan_of(args.recipe)) {}
+  explicit RowQuantizer(const QuantizeArgs& args) noexcept
+      : args_(args), plan_(plan_of(args.recipe, args.dtype == Dtype::f16)) {}
 
   /// What Ops::quantize returns.
   std::size_t run() noexcept {
@@ -102,6 +106,7 @@ class RowQuantizer {
                            blocks.scales + g * kGroup};
       Group<I> group = choose_bytes<I, Element>(I::maxima(maxima.partial), plan);
       if (plan.optimal) search<I, Element>(here.x, group);
+      if (plan.zero_mask != 0) look_for_zeros<I, Element>(here.x, plan, group);
       encode<I, Element, kStreaming>(here.x, g + 1 < groups ? here.x + kGroupBytes : here.x, plan, group.byte,
                                      maxima, here.codes, here.scales);
       if (group.ordinary == 0xFFFF && !read_again()) continue;
@@ -126,35 +131,23 @@ class RowQuantizer {
       const bool own = blocks.reference == nullptr || blocks.reference[i] == byte;
       if ((ordinary >> i & 1) != 0 && own) {
         if (args_.stats != nullptr) {
-          sums_.add(I::errors(I::floats(I::load(Element{}, block)), codes, kDequantizeTables.f32[byte]),
-                    byte);
+          sums_.add(I::errors(I::floats(I::load(Stored{}, block)), codes, kDequantizeTables.f32[byte]), byte);
         }
         continue;
       }
       float x[32];
       read_block<Element>(block, x);
-      if (args_.recipe.nonfinite == NonFinite::error) {
-        for (int k = 0; k < 32; ++k) {
-          if (!is_finite(x[k])) return static_cast<std::size_t>(i * 32 + k);
-        }
+      for (int k = 0; k < 32; ++k) {
+        if (refuses(args_.recipe, x[k])) return static_cast<std::size_t>(i * 32 + k);
       }
-      byte = quantize_odd(x, blocks.reference == nullptr ? nullptr : blocks.reference + i, codes);
-      if (args_.stats != nullptr) sums_.add_odd(x, byte, codes);
+      byte = quantize_odd_block(x, args_.dtype, args_.recipe,
+                                blocks.reference == nullptr ? nullptr : blocks.reference + i, codes);
+      if (args_.stats != nullptr) {
+        read_block<Stored>(block, x);
+        sums_.add_odd(x, byte, codes);
+      }
     }
     return kNone;
-  }
-
-  std::uint8_t quantize_odd(const float* x, const std::uint8_t* reference,
-                            std::uint8_t* codes) const noexcept {
-    std::uint8_t byte = block_byte(x, 32, args_.recipe);
-    if (reference != nullptr) byte = kept_byte(x, 32, byte, *reference);
-    for (int i = 0; i < 32; i += 2) {
-      const bool nan = byte == kE8m0Nan;
-      const std::uint8_t low = nan ? kE2m1Nan : mxfp4::encode(x[i], byte, args_.recipe.ties);
-      const std::uint8_t high = nan ? kE2m1Nan : mxfp4::encode(x[i + 1], byte, args_.recipe.ties);
-      codes[i / 2] = pack_nibbles(low, high);
-    }
-    return byte;
   }
 
   const QuantizeArgs& args_;
@@ -170,9 +163,12 @@ std::size_t quantize(const QuantizeArgs& args) noexcept {
 
 template <class I>
 std::size_t quantize(const QuantizeArgs& args) noexcept {
-  if (args.dtype == Dtype::f32) return quantize<I, F32>(args);
   if (args.dtype == Dtype::bf16) return quantize<I, Bf16>(args);
-  return quantize<I, F16>(args);
+  if (args.recipe.through_bf16) {
+    return args.dtype == Dtype::f32 ? RowQuantizer<I, ThroughBf16<F32>>(args).run()
+                                    : RowQuantizer<I, ThroughBf16<F16>>(args).run();
+  }
+  return args.dtype == Dtype::f32 ? quantize<I, F32>(args) : quantize<I, F16>(args);
 }
 
 }  // namespace
