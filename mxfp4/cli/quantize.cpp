@@ -102,7 +102,10 @@ class Quantize : public Verb {
         "The MXFP4 original of IN: its scales are kept where they are as good, so that its bytes return");
     scale->excludes(preset);
     ties->excludes(preset);
-    for (CLI::Option* option : {preset, scale, ties, nonfinite, reference}) option->group(group);
+    CLI::Option* const imatrix = add_path(app, "--imatrix", request_.imatrix,
+                                          "How much each input column matters (llama.cpp's imatrix files, or "
+                                          "safetensors): the rule optimal then minimises the weighted error");
+    for (CLI::Option* option : {preset, scale, ties, nonfinite, reference, imatrix}) option->group(group);
   }
 
   void declare_selection(CLI::App& app) {

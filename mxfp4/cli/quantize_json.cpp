@@ -12,6 +12,7 @@ Json tensor_json(const job::PlannedTensor& tensor, bool done) {
   json["shape"] = tensor.shape;
   if (tensor.quantized) {
     json["rule"] = info(tensor.recipe.scale).name;
+    if (tensor.weighted) json["importance"] = true;
     if (done) {
       json["blocks"] = tensor.stats.blocks;
       json["lossless_blocks"] = tensor.stats.lossless_blocks;

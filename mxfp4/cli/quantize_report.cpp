@@ -171,7 +171,13 @@ std::string tensors_text(const QuantizeReport& report) {
   const std::string text =
       fmt::format("{} of {} quantised", format_count(static_cast<std::uint64_t>(quantized)),
                   format_count(report.tensors.size()));
-  return quantized == 0 ? text : fmt::format("{}, {:.2f} bits per weight", text, report.bits_per_weight());
+  if (quantized == 0) return text;
+  const auto weighted = std::count_if(report.tensors.begin(), report.tensors.end(),
+                                      [](const PlannedTensor& tensor) { return tensor.weighted; });
+  const std::string how =
+      weighted == 0 ? ""
+                    : fmt::format(", {} by importance", format_count(static_cast<std::uint64_t>(weighted)));
+  return fmt::format("{}{}, {:.2f} bits per weight", text, how, report.bits_per_weight());
 }
 
 }  // namespace

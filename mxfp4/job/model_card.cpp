@@ -46,7 +46,7 @@ std::string model_card(const std::string& name, const QuantizeReport& report) {
   std::map<std::string, std::size_t> rules, kept;
   for (const PlannedTensor& tensor : report.tensors) {
     if (tensor.quantized) {
-      ++rules[info(tensor.recipe.scale).name];
+      ++rules[fmt::format("`{}`{}", info(tensor.recipe.scale).name, tensor.weighted ? " by importance" : "")];
     } else {
       ++kept[tensor.reason];
     }
@@ -59,7 +59,7 @@ std::string model_card(const std::string& name, const QuantizeReport& report) {
                  report.format);
   fmt::format_to(out, "| | |\n|---|---|\n");
   for (const auto& [rule, count] : rules)
-    fmt::format_to(out, "| scale rule `{}` | {} |\n", rule, tensors(count));
+    fmt::format_to(out, "| scale rule {} | {} |\n", rule, tensors(count));
   for (const auto& [reason, count] : kept)
     fmt::format_to(out, "| kept: {} | {} |\n", one_line(reason), tensors(count));
   if (!rules.empty())

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "mxfp4/base/fail_internal.h"
-#include "mxfp4/kernel/ops.h"
 
 namespace mxfp4::job {
 namespace {
@@ -176,7 +175,7 @@ Part copy_part(std::string name, const StoredTensor& stored, const MappedFile* m
 }
 
 Part quantize_part(safetensors::TensorSpec codes, safetensors::TensorSpec scales, const Source& source,
-                   const Recipe& recipe, const DenseView& reference, std::shared_ptr<StatsCollector> stats) {
+                   const Recipe& recipe, const Hints& hints, std::shared_ptr<StatsCollector> stats) {
   const Rows rows(source);
   const RowUnits& units = rows.units();
   const auto most = static_cast<std::size_t>(units.most());
@@ -190,7 +189,7 @@ Part quantize_part(safetensors::TensorSpec codes, safetensors::TensorSpec scales
   part.outputs = {std::move(codes), std::move(scales)};
   part.stats = stats;
   part.units = units.count();
-  part.unit_memory = reference_at + (reference.data != nullptr ? most * scale_bytes : 0);
+  part.unit_memory = reference_at + (hints.reference.data != nullptr ? most * scale_bytes : 0);
   part.input_bytes = static_cast<std::uint64_t>(source.view.elements()) * element_bytes(source.view);
   part.run = [=](std::size_t unit, std::byte* scratch, const Write& write) {
     const std::int64_t first = rows.units().begin(unit), end = rows.units().begin(unit + 1);
@@ -203,8 +202,10 @@ Part quantize_part(safetensors::TensorSpec codes, safetensors::TensorSpec scales
     args.recipe = recipe;
     args.codes = reinterpret_cast<std::uint8_t*>(scratch + codes_at);
     args.scales = reinterpret_cast<std::uint8_t*>(scratch + scales_at);
-    if (reference.data != nullptr) {
-      copy_rows(reference, first, end, scratch + reference_at);
+    args.importance = hints.importance;
+    args.importance.first_row = static_cast<std::size_t>(first);
+    if (hints.reference.data != nullptr) {
+      copy_rows(hints.reference, first, end, scratch + reference_at);
       args.reference = reinterpret_cast<const std::uint8_t*>(scratch + reference_at);
     }
     ErrorStats unit_stats;

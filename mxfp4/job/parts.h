@@ -10,6 +10,7 @@
 #include "mxfp4/codec/block.h"
 #include "mxfp4/container/tensor_file.h"
 #include "mxfp4/job/part.h"
+#include "mxfp4/kernel/ops.h"
 #include "mxfp4/tensor/mxfp4_tensor.h"
 #include "mxfp4/tensor/view.h"
 
@@ -29,12 +30,18 @@ Part copy_part(std::string name, const Source& source);
 /// A stored tensor byte for byte, whatever its dtype.
 Part copy_part(std::string name, const StoredTensor& stored, const MappedFile* map);
 
+/// What a weight is quantised by, beside its own elements.
+struct Hints {
+  DenseView reference;  ///< scale bytes [..., N, K / 32] to keep where they are as good; or empty
+  kernel::ColumnWeights importance = {};  ///< of its columns, by its rows from the first on
+};
+
 /// Codes and scales of a weight [..., N, K], K a multiple of 32. `codes` and `scales` name the tensors and
-/// shape them; `reference` is empty or has the scale bytes [..., N, K / 32] to keep where they are as good.
+/// shape them.
 /// Its units throw Error corrupt_file at a non-finite element under NonFinite::error, with the element's
 /// index in the stored tensor.
 Part quantize_part(safetensors::TensorSpec codes, safetensors::TensorSpec scales, const Source& source,
-                   const Recipe& recipe, const DenseView& reference, std::shared_ptr<StatsCollector> stats);
+                   const Recipe& recipe, const Hints& hints, std::shared_ptr<StatsCollector> stats);
 
 /// A quantised weight [..., N, K] expanded to `dtype`; with `transposed`, [E, N, K] is written as [E, K, N].
 Part dequantize_part(std::string name, const Mxfp4View& weight, Dtype dtype, bool transposed,

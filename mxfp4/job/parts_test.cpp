@@ -52,7 +52,7 @@ Part quantized(const Source& source, const Recipe& recipe, const std::shared_ptr
   scales.back() /= kBlockSize;
   codes.back() /= 2;
   return quantize_part({"w.blocks", Dtype::u8, codes}, {"w.scales", Dtype::u8, scales}, source, recipe,
-                       reference, stats);
+                       {reference}, stats);
 }
 
 template <class T>

@@ -29,8 +29,9 @@ struct QuantizeRequest {
   std::vector<std::string> exclude;      ///< patterns of tensors to keep
   std::vector<TensorRule> tensor_rules;  ///< the last that names a tensor decides, against everything else
   std::filesystem::path
-      reference;     ///< an MXFP4 checkpoint whose scales are kept where they are as good; may be empty
-  bool card = true;  ///< write README.md if IN has none
+      reference;  ///< an MXFP4 checkpoint whose scales are kept where they are as good; may be empty
+  std::filesystem::path imatrix;  ///< importance of columns, for tensors quantised by `optimal`; may be empty
+  bool card = true;               ///< write README.md if IN has none
   Options options;
 };
 
@@ -40,8 +41,9 @@ struct PlannedTensor {
   bool quantized = false;
   std::string reason;  ///< why it is kept; empty if it is quantised
   Dtype dtype = Dtype::f32;
-  Shape shape;    ///< logical, [..., N, K] where it is quantised
-  Recipe recipe;  ///< if it is quantised
+  Shape shape;            ///< logical, [..., N, K] where it is quantised
+  Recipe recipe;          ///< if it is quantised
+  bool weighted = false;  ///< by an importance matrix
   std::uint64_t bytes_in = 0, bytes_out = 0;
   double bits_per_weight = 0;  ///< in OUT
   ErrorStats stats;            ///< after the run, if it is quantised

@@ -83,7 +83,7 @@ class Planner {
       tensor.name = weight.name;
       tensor.shape = weight.dense.shape;
       tensor.bits_per_weight = kBitsPerWeight;
-      quantize(weight, decision.recipe);
+      tensor.weighted = quantize(weight, decision.recipe);
     } else {
       keep(weight);
     }
@@ -109,6 +109,11 @@ class Planner {
            "--reference {}: has an MXFP4 weight for none of the tensors to quantise",
            request_.reference.native());
     }
+    if (plan_.importance && importances_found_ == 0) {
+      fail(ErrorCode::invalid_argument,
+           "--imatrix {}: has an entry for none of the tensors to quantise by 'optimal'",
+           request_.imatrix.native());
+    }
     if (!bare_names_.empty()) plan_.output.metadata[kBareNamesKey] = nlohmann::json(bare_names_).dump();
     const std::string& config = plan_.checkpoint.files.config;
     if (config.empty()) return;
@@ -131,15 +136,18 @@ class Planner {
     if (decision.exact) fail(ErrorCode::invalid_argument, "'{}': {}", weight.name, decision.keep_reason);
   }
 
-  void quantize(const Weight& weight, const Recipe& recipe) {
+  /// Whether columns have weights.
+  bool quantize(const Weight& weight, const Recipe& recipe) {
+    const Hints hints = {reference_of(weight), importance_of(weight, recipe)};
     const std::optional<StackedExperts> experts = stacked_experts(plan_.checkpoint, weight);
     if (!plan_.format->stacks_experts && experts) {
-      split(weight, *experts, [&](std::string name, const Source& source, const DenseView& reference) {
-        add_quantized(std::move(name), source, recipe, reference);
+      split(weight, *experts, hints, [&](std::string name, const Source& source, const Hints& its_hints) {
+        add_quantized(std::move(name), source, recipe, its_hints);
       });
     } else {
-      add_quantized(weight.name, source_of(weight), recipe, reference_of(weight));
+      add_quantized(weight.name, source_of(weight), recipe, hints);
     }
+    return hints.importance.values != nullptr;
   }
 
   void keep(const Weight& weight) {
@@ -153,7 +161,7 @@ class Planner {
     const bool linear = is_linear_weight(weight);
     const std::optional<StackedExperts> experts = stacked_experts(plan_.checkpoint, weight);
     if (experts && !plan_.format->stacks_experts && !weight.orientation_unknown) {
-      split(weight, *experts, [&](std::string name, const Source& source, const DenseView&) {
+      split(weight, *experts, {}, [&](std::string name, const Source& source, const Hints&) {
         if (linear) left_alone_.push_back(name.substr(0, name.size() - kWeight.size()));
         plan_.output.parts.push_back(copy_part(std::move(name), source));
       });
@@ -171,25 +179,27 @@ class Planner {
     return weight.name;
   }
 
-  /// Calls add(name, source, reference) for each matrix (or bias) that stacked experts fall into.
+  /// Calls add(name, source, hints) for each matrix (or bias) that stacked experts fall into.
   template <class Add>
-  void split(const Weight& weight, const StackedExperts& experts, const Add& add) {
+  void split(const Weight& weight, const StackedExperts& experts, const Hints& hints, const Add& add) {
     const Source whole = source_of(weight);
-    const DenseView reference = reference_of(weight);
     for (std::int64_t expert = 0; expert < experts.experts; ++expert) {
       for (const ExpertRows& rows : experts.parts) {
         Source part = whole;
         part.view = whole.view[expert].slice(0, rows.begin, rows.end, rows.step);
-        DenseView part_reference = reference;
-        if (reference.data != nullptr)
-          part_reference = reference[expert].slice(0, rows.begin, rows.end, rows.step);
-        add(experts.name(expert, rows), part, part_reference);
+        Hints its = hints;
+        if (its.reference.data != nullptr)
+          its.reference = its.reference[expert].slice(0, rows.begin, rows.end, rows.step);
+        if (its.importance.rows > 0) {
+          its.importance.values += expert * weight.dense.shape.back();
+          its.importance.rows = 0;
+        }
+        add(experts.name(expert, rows), part, its);
       }
     }
   }
 
-  void add_quantized(std::string name, const Source& source, const Recipe& recipe,
-                     const DenseView& reference) {
+  void add_quantized(std::string name, const Source& source, const Recipe& recipe, const Hints& hints) {
     std::string module = name;
     if (module.ends_with(kWeight)) {
       module.resize(module.size() - kWeight.size());
@@ -207,7 +217,7 @@ class Planner {
     plan_.stats.back().push_back(std::make_shared<StatsCollector>());
     plan_.output.parts.push_back(quantize_part({module + plan_.format->codes_suffix, Dtype::u8, codes},
                                                {module + plan_.format->scales_suffix, Dtype::u8, scales},
-                                               source, recipe, reference, plan_.stats.back().back()));
+                                               source, recipe, hints, plan_.stats.back().back()));
   }
 
   Source source_of(const Weight& weight) const {
@@ -228,6 +238,20 @@ class Planner {
     shape.back() /= kBlockSize;
     ++references_found_;
     return dense_view(found->quantized.scales, Dtype::u8, shape);
+  }
+
+  /// The weights of the weight's columns; none without --imatrix, without an entry, and under other rules.
+  kernel::ColumnWeights importance_of(const Weight& weight, const Recipe& recipe) {
+    if (!plan_.importance || recipe.scale != ScaleRule::optimal) return {};
+    const DenseView& view = weight.dense;
+    const std::int64_t experts = view.rank() > 2 ? view.shape[0] : 0;
+    const std::span<const float> values = plan_.importance->find(weight.name, experts, view.shape.back());
+    if (values.empty()) return {};
+    ++importances_found_;
+    const bool shared = static_cast<std::int64_t>(values.size()) == view.shape.back();
+    return {values.data(),
+            shared ? 0 : static_cast<std::size_t>(element_count(view.shape) / view.shape.back() / experts),
+            0};
   }
 
   /// Modules to name in the config as left alone. An output head that shares the embedding's tensor is one,
@@ -266,7 +290,7 @@ class Planner {
   const QuantizeRequest& request_;
   QuantizePlan& plan_;
   std::vector<std::string> left_alone_, bare_names_;
-  std::size_t references_found_ = 0;
+  std::size_t references_found_ = 0, importances_found_ = 0;
 };
 
 }  // namespace
@@ -290,6 +314,10 @@ QuantizePlan make_plan(const QuantizeRequest& request) {
   }
   for (const LeftBehind& left : plan.checkpoint.files.left_behind) {
     plan.report.left_behind.push_back(fmt::format("{} ({})", left.path.native(), left.reason));
+  }
+  if (!request.imatrix.empty()) {
+    plan.importance = ImportanceMatrix::open(request.imatrix);
+    plan.output.traits.emplace_back("--imatrix", to_string(stamp_of(request.imatrix)));
   }
   Chooser chooser(request, plan.checkpoint);
   Planner planner(request, plan);

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "mxfp4/checkpoint/checkpoint.h"
+#include "mxfp4/checkpoint/imatrix.h"
 #include "mxfp4/job/output.h"
 #include "mxfp4/job/parts.h"
 #include "mxfp4/job/quantize_job.h"
@@ -15,6 +17,7 @@ namespace mxfp4::job {
 struct QuantizePlan {
   Checkpoint checkpoint;
   std::unique_ptr<Checkpoint> reference;  ///< null if none was asked for
+  std::optional<ImportanceMatrix> importance;
   const Convention* format = nullptr;
   Output output;
   QuantizeReport report;
