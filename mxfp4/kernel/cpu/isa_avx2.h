@@ -22,7 +22,7 @@ struct Avx2 {
   // In quarters of a block, so that packing to words, which keeps to the halves of a register, puts them in
   // order: [0..3 8..11] [4..7 12..15] [16..19 24..27] [20..23 28..31]
   struct Floats {
-    Vector part[4];  ///< their bits
+    Vector a, b, c, d;  ///< their bits (no array: the compilers would keep that in memory)
   };
   struct Lanes {
     Vector low, high;  ///< a number for each of blocks 0..7, 8..15
@@ -59,7 +59,7 @@ struct Avx2 {
                                    _mm_loadu_si128(quarter + 2), 1);
   }
   static Floats load(F32, const std::byte* from) noexcept {
-    return {{two_quarters(from), two_quarters(from + 16), two_quarters(from + 64), two_quarters(from + 80)}};
+    return {two_quarters(from), two_quarters(from + 16), two_quarters(from + 64), two_quarters(from + 80)};
   }
   // The exponent and mantissa as those of an f32 are the value times 2^-112; correcting that is exact.
   static Vector f16_bits(Vector x) noexcept {
@@ -73,25 +73,25 @@ struct Avx2 {
   static Floats load(F16, const std::byte* from) noexcept {
     const Vector none = zero();
     const Words x = load(Bf16{}, from);
-    return {{f16_bits(_mm256_unpacklo_epi16(x.low, none)), f16_bits(_mm256_unpackhi_epi16(x.low, none)),
-             f16_bits(_mm256_unpacklo_epi16(x.high, none)), f16_bits(_mm256_unpackhi_epi16(x.high, none))}};
+    return {f16_bits(_mm256_unpacklo_epi16(x.low, none)), f16_bits(_mm256_unpackhi_epi16(x.low, none)),
+            f16_bits(_mm256_unpacklo_epi16(x.high, none)), f16_bits(_mm256_unpackhi_epi16(x.high, none))};
   }
   static Floats floats(const Floats& x) noexcept { return x; }
   static Floats floats(const Words& x) noexcept {
     const Vector none = zero();
-    return {{_mm256_unpacklo_epi16(none, x.low), _mm256_unpackhi_epi16(none, x.low),
-             _mm256_unpacklo_epi16(none, x.high), _mm256_unpackhi_epi16(none, x.high)}};
+    return {_mm256_unpacklo_epi16(none, x.low), _mm256_unpackhi_epi16(none, x.low),
+            _mm256_unpacklo_epi16(none, x.high), _mm256_unpackhi_epi16(none, x.high)};
   }
 
   static Vector magnitude(Vector x) noexcept { return _mm256_and_si256(x, _mm256_set1_epi32(0x7FFFFFFF)); }
   static Vector word_magnitude(Vector x) noexcept { return _mm256_and_si256(x, _mm256_set1_epi16(0x7FFF)); }
 
   static bool any(const Floats& x, std::uint32_t mask, std::uint32_t bits) noexcept {
-    Vector found = zero();
-    for (const Vector part : x.part) {
-      found = _mm256_or_si256(found,
-                              _mm256_cmpeq_epi32(_mm256_and_si256(part, broadcast(mask)), broadcast(bits)));
-    }
+    const auto same = [&](Vector part) noexcept {
+      return _mm256_cmpeq_epi32(_mm256_and_si256(part, broadcast(mask)), broadcast(bits));
+    };
+    const Vector found =
+        _mm256_or_si256(_mm256_or_si256(same(x.a), same(x.b)), _mm256_or_si256(same(x.c), same(x.d)));
     return _mm256_movemask_epi8(found) != 0;
   }
   static bool any(const Words& x, std::uint32_t mask, std::uint32_t bits) noexcept {
@@ -109,22 +109,27 @@ struct Avx2 {
   }
   template <class Element>
   static Floats load(ThroughBf16<Element>, const std::byte* from) noexcept {
-    Floats x = load(Element{}, from);
-    for (Vector& part : x.part) part = rounded_to_bf16(part);
-    return x;
+    const Floats x = load(Element{}, from);
+    return {rounded_to_bf16(x.a), rounded_to_bf16(x.b), rounded_to_bf16(x.c), rounded_to_bf16(x.d)};
   }
 
   // --- maxima ---
 
   static Vector larger(Vector x, Vector y) noexcept { return _mm256_max_epu32(x, y); }
   static Partial partial_maximum(const Floats& x) noexcept {
-    return larger(larger(magnitude(x.part[0]), magnitude(x.part[1])),
-                  larger(magnitude(x.part[2]), magnitude(x.part[3])));
+    return larger(larger(magnitude(x.a), magnitude(x.b)), larger(magnitude(x.c), magnitude(x.d)));
   }
   // The larger of words 2i and 2i + 1 comes to stand in the upper half of lane i, where an f32 has it.
   static Partial partial_maximum(const Words& x) noexcept {
     const Vector m = _mm256_max_epu16(word_magnitude(x.low), word_magnitude(x.high));
     return _mm256_max_epu16(m, _mm256_slli_epi32(m, 16));
+  }
+  template <class Element>
+  static Partial maximum_at(Element, const std::byte* from) noexcept {
+    return partial_maximum(load(Element{}, from));
+  }
+  static Partial maximum_at(F32, const std::byte* from) noexcept {  // in any order
+    return partial_maximum(Floats{load(from), load(from + 32), load(from + 64), load(from + 96)});
   }
   // A tree. Each step joins two vectors into one that has half as many lanes of each.
   static Vector maxima8(const Partial* x) noexcept {
@@ -194,7 +199,7 @@ struct Avx2 {
     return _mm256_packus_epi32(_mm256_srli_epi32(x, 16), _mm256_srli_epi32(y, 16));
   }
   static Words upper_words(const Floats& x) noexcept {
-    return {upper_words(x.part[0], x.part[1]), upper_words(x.part[2], x.part[3])};
+    return {upper_words(x.a, x.b), upper_words(x.c, x.d)};
   }
   // Saturating to a word, bits that are not all 0 stay so.
   static Vector bumped(Vector word, Vector bits) noexcept {
@@ -203,17 +208,15 @@ struct Avx2 {
   static Vector bits_in(Vector x, Vector y, Vector mask) noexcept {
     return _mm256_packus_epi32(_mm256_and_si256(x, mask), _mm256_and_si256(y, mask));
   }
+  // Vectors by name where a struct could be copied: g++ 12 would copy that through memory.
   static Parted parted(const Floats& x, std::uint32_t bump) noexcept {
-    const Words word = upper_words(x);
-    const Vector mask = broadcast(bump);
-    return {{bumped(word.low, bits_in(x.part[0], x.part[1], mask)),
-             bumped(word.high, bits_in(x.part[2], x.part[3], mask))},
-            word};
+    const Vector low = upper_words(x.a, x.b), high = upper_words(x.c, x.d), mask = broadcast(bump);
+    return {{bumped(low, bits_in(x.a, x.b, mask)), bumped(high, bits_in(x.c, x.d, mask))}, {low, high}};
   }
   static Parted parted(const Words& x, std::uint32_t bump) noexcept {
-    const Vector mask = _mm256_set1_epi16(static_cast<short>(bump >> 16));
-    return {{bumped(x.low, _mm256_and_si256(x.low, mask)), bumped(x.high, _mm256_and_si256(x.high, mask))},
-            x};
+    const Vector low = x.low, high = x.high, mask = _mm256_set1_epi16(static_cast<short>(bump >> 16));
+    return {{bumped(low, _mm256_and_si256(low, mask)), bumped(high, _mm256_and_si256(high, mask))},
+            {low, high}};
   }
 
   // The origin stands twice in 32 bits.
@@ -285,19 +288,18 @@ struct Avx2 {
     const Vector gain = look_up(index, load_codes(&kGain[above]));
     const Vector middle = look_up(index, load_codes(&kMiddle[above]));
 
-    Vector v[4];
-    for (int i = 0; i < 4; ++i) {
-      const Vector rounded = _mm256_cvtps_epi32(_mm256_mul_ps(as_float(magnitude(x.part[i])), unit));
-      v[i] = _mm256_and_si256(rounded, _mm256_set1_epi32(0xFFFF));
-    }
+    const auto fixed = [&](Vector bits) noexcept {
+      const Vector rounded = _mm256_cvtps_epi32(_mm256_mul_ps(as_float(magnitude(bits)), unit));
+      return _mm256_and_si256(rounded, _mm256_set1_epi32(0xFFFF));
+    };
     const auto half = [&](Vector v16, Vector gain16, Vector middle16) noexcept {
       return _mm256_madd_epi16(gain16, _mm256_sub_epi16(v16, middle16));
     };
     // The bytes lie as codes do: unpacking puts them in order.
     const Vector sum =
-        _mm256_add_epi32(half(_mm256_packus_epi32(v[0], v[1]), _mm256_unpacklo_epi8(none, gain),
+        _mm256_add_epi32(half(_mm256_packus_epi32(fixed(x.a), fixed(x.b)), _mm256_unpacklo_epi8(none, gain),
                               _mm256_unpacklo_epi8(none, middle)),
-                         half(_mm256_packus_epi32(v[2], v[3]), _mm256_unpackhi_epi8(none, gain),
+                         half(_mm256_packus_epi32(fixed(x.c), fixed(x.d)), _mm256_unpackhi_epi8(none, gain),
                               _mm256_unpackhi_epi8(none, middle)));
     const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
     const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4E));
@@ -348,7 +350,7 @@ struct Avx2 {
     Squares signal, noise;
     int saturated = 0;
     for (int i = 0; i < 2; ++i) {
-      const Vector quarters = x.part[2 * i], others = x.part[2 * i + 1];
+      const Vector quarters = i == 0 ? x.a : x.c, others = i == 0 ? x.b : x.d;
       const Vector bits[2] = {_mm256_permute2x128_si256(quarters, others, 0x20),
                               _mm256_permute2x128_si256(quarters, others, 0x31)};
       const Vector q[2] = {values_of(half[i], magnitudes), values_of(_mm_srli_si128(half[i], 8), magnitudes)};

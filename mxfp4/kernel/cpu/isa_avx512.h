@@ -89,6 +89,10 @@ struct Avx512 {
     return _mm512_max_epu16(m, _mm512_slli_epi32(m, 16));
   }
 
+  template <class Element>
+  static Partial maximum_at(Element, const std::byte* from) noexcept {
+    return partial_maximum(load(Element{}, from));
+  }
   // A tree. Each step joins two vectors into one that has half as many lanes of each:
   // [a0 a1 a2 a3], [b0 b1 b2 b3] -> [a0|a2 b0|b2 a1|a3 b1|b3], | being the larger one.
   static Lanes maxima(const Partial* x) noexcept {

@@ -102,6 +102,10 @@ struct Scalar {
     for (int i = 0; i < 32; ++i) most = (x.at[i] & 0x7FFFu) > most ? x.at[i] & 0x7FFFu : most;
     return most << 16;
   }
+  template <class Element>
+  static Partial maximum_at(Element, const std::byte* from) noexcept {
+    return partial_maximum(load(Element{}, from));
+  }
   static Lanes maxima(const Partial* partial) noexcept {
     return map([&](int i) noexcept { return partial[i]; });
   }

@@ -87,7 +87,7 @@ struct Maxima {
   typename I::Partial partial[kGroup];
 
   [[gnu::always_inline]] void take(const std::byte* x, int i) noexcept {
-    partial[i] = I::partial_maximum(I::load(Element{}, block_at<Element>(x, i)));
+    partial[i] = I::maximum_at(Element{}, block_at<Element>(x, i));
   }
 };
 
