@@ -1,4 +1,5 @@
 // Every instruction set against the reference: the same bytes, counters and sums for every kind of input.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -384,6 +385,38 @@ TEST_P(Conformance, DequantizesEveryCodeUnderEveryByteAsTheReferenceDoes) {
         }
       }
     }
+  }
+}
+
+TEST_P(Conformance, DequantizesPastTheCachesTheSame) {
+  constexpr std::size_t kRows = 16, kWide = 64, kBlocks = kRows * kWide / 32;
+  alignas(64) std::byte out[kRows * kWide * 4], expected[kRows * kWide * 4];
+  std::uint8_t codes[kBlocks * 16], scales[kBlocks];
+  Random random(37);
+  for (std::uint8_t& code : codes) code = static_cast<std::uint8_t>(random());
+  for (std::uint8_t& scale : scales) scale = static_cast<std::uint8_t>(random() % 255);
+  for (const Dtype dtype : kDtypes) {
+    for (const NibbleOrder order : {NibbleOrder::interleaved, NibbleOrder::split16}) {
+      DequantizeArgs args{codes, scales, kRows, kWide, 32, order, dtype, out, true};
+      ops().dequantize(args);
+      args.out = expected;
+      reference_ops().dequantize(args);
+      EXPECT_EQ(std::memcmp(out, expected, kRows * kWide * bytes_of(dtype)), 0)
+          << "seed 37, " << to_string(dtype);
+    }
+  }
+}
+
+TEST_P(Conformance, PassesOverMemoryAndWritesAllOfIt) {
+  alignas(64) std::byte in[64 * 40], out[64 * 9];
+  for (const bool streaming : {false, true}) {
+    std::memset(in, 0, sizeof in);
+    std::memset(out, 1, sizeof out);
+    ops().stream({in, sizeof in, out, sizeof out, streaming, 0});
+    for (const std::byte byte : out) ASSERT_EQ(byte, std::byte{0});
+    in[0] = std::byte{7};
+    ops().stream({in, sizeof in, out, sizeof out, streaming, 0});
+    EXPECT_NE(std::count(std::begin(out), std::end(out), std::byte{7}), 0);
   }
 }
 

@@ -16,6 +16,9 @@ namespace {
 /// depend on the number of threads.
 constexpr std::int64_t kUnitElements = 1 << 20;
 
+/// Bytes of a result that no cache would keep for its reader.
+constexpr std::int64_t kPastCaches = 64 << 20;
+
 /// Rows of equal length, cut into units of whole rows.
 class RowUnits {
  public:
@@ -161,6 +164,7 @@ Mxfp4Tensor quantize(const DenseView& x, const QuantizeOptions& options, ErrorSt
     args.codes = result.codes.data() + begin * blocks * static_cast<std::size_t>(options.block_size / 2);
     args.scales = result.scales.data() + begin * blocks;
     args.stats = stats == nullptr ? nullptr : &unit_stats[unit];
+    args.streaming = layout.code_bytes() > kPastCaches;
     const std::size_t refused = ops.quantize(args);
     if (refused != kernel::kNone) {
       refuse_element(x, axis, static_cast<std::int64_t>(begin + refused / columns),
@@ -192,6 +196,7 @@ void dequantize(const Mxfp4View& t, Dtype dtype, void* out, const Context& conte
     args.order = t.order;
     args.dtype = dtype;
     args.out = static_cast<std::byte*>(out) + begin * columns * bytes_of(dtype);
+    args.streaming = t.code_bytes() * (2 * bits_of(dtype) / 8) > kPastCaches;
     ops.dequantize(args);
   });
 }
