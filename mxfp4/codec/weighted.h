@@ -84,4 +84,12 @@ MXFP4_CODEC std::uint8_t weighted_byte(const float* x, const float* w, int n) no
   return best;
 }
 
+/// `reference` if the weighted squared error is no larger under it than under `own`, the byte that
+/// weighted_byte() gave; else `own`. Neither NaN byte is exchanged for the other.
+MXFP4_CODEC std::uint8_t weighted_kept_byte(const float* x, const float* w, int n, std::uint8_t own,
+                                            std::uint8_t reference) noexcept {
+  if (own == reference || own == kE8m0Nan || reference == kE8m0Nan) return own;
+  return weighted_excess(x, w, n, own, reference) <= 0.0 ? reference : own;
+}
+
 }  // namespace mxfp4

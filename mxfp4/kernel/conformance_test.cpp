@@ -296,7 +296,8 @@ TEST_P(Conformance, QuantizesWithEveryPresetAsTheScalarTruthDoes) {
           if (preset.recipe.through_bf16) elements[k] = bf16_to_f32(f32_to_bf16(elements[k]));
         }
         std::vector<std::uint8_t> codes(16);
-        const std::uint8_t byte = quantize_odd_block(elements, dtype, args.recipe, nullptr, codes.data());
+        const std::uint8_t byte =
+            quantize_odd_block(elements, dtype, args.recipe, nullptr, nullptr, codes.data());
         const auto begin = result.codes.begin() + static_cast<std::ptrdiff_t>(b * 16);
         ASSERT_EQ(result.scales[b], byte)
             << "seed 43, " << preset.name << ", " << to_string(dtype) << ", block " << b;

@@ -6,6 +6,7 @@
 
 #include "mxfp4/codec/float16.h"
 #include "mxfp4/codec/nibble.h"
+#include "mxfp4/codec/weighted.h"
 
 namespace mxfp4::kernel {
 namespace {
@@ -190,19 +191,24 @@ std::uint8_t code_of(float x, const Scale& scale, const Recipe& recipe) {
 }  // namespace
 
 std::uint8_t quantize_odd_block(const float* x, Dtype dtype, const Recipe& recipe,
-                                const std::uint8_t* reference, std::uint8_t* codes) noexcept {
+                                const std::uint8_t* reference, const float* weights,
+                                std::uint8_t* codes) noexcept {
   const Origin origin = origin_of(recipe);
   const bool as_origin = recipe.nonfinite == NonFinite::origin;
   const bool all_finite = std::all_of(x, x + kElements, [](float v) { return is_finite(v); });
   Scale scale;
   if (recipe.nonfinite == NonFinite::nan_block && !all_finite) {
     scale = plain(kE8m0Nan);
+  } else if (weights != nullptr) {
+    scale = plain(weighted_byte(x, weights, kElements));
   } else {
     scale = scale_of(origin, recipe, x, as_origin ? whole_amax(x, origin) : finite_amax(x, kElements), dtype);
   }
-  if (reference != nullptr &&
-      kept_byte(x, kElements, static_cast<std::uint8_t>(scale.byte), *reference) != scale.byte) {
-    scale = plain(*reference);
+  if (reference != nullptr) {
+    const auto own = static_cast<std::uint8_t>(scale.byte);
+    const std::uint8_t kept = weights == nullptr ? kept_byte(x, kElements, own, *reference)
+                                                 : weighted_kept_byte(x, weights, kElements, own, *reference);
+    if (kept != own) scale = plain(kept);
   }
   const bool nan = scale.byte == kE8m0Nan && !all_finite;
   for (int i = 0; i < kElements; i += 2) {

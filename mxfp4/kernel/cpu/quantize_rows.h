@@ -141,7 +141,7 @@ class RowQuantizer {
         if (refuses(args_.recipe, x[k])) return static_cast<std::size_t>(i * 32 + k);
       }
       byte = quantize_odd_block(x, args_.dtype, args_.recipe,
-                                blocks.reference == nullptr ? nullptr : blocks.reference + i, codes);
+                                blocks.reference == nullptr ? nullptr : blocks.reference + i, nullptr, codes);
       if (args_.stats != nullptr) {
         read_block<Stored>(block, x);
         sums_.add_odd(x, byte, codes);
