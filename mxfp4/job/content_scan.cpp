@@ -129,4 +129,20 @@ CodeCounts count_codes(std::span<const std::byte> codes) noexcept {
   return counts;
 }
 
+ByteCounts count_bytes(std::span<const std::byte> bytes) noexcept {
+  // Four tables: equal neighbours do not wait for each other.
+  constexpr std::size_t kTables = 4;
+  std::array<ByteCounts, kTables> tables = {};
+  const std::size_t whole = bytes.size() / kTables * kTables;
+  for (std::size_t i = 0; i < whole; i += kTables) {
+    for (std::size_t table = 0; table < kTables; ++table)
+      ++tables[table][std::to_integer<std::size_t>(bytes[i + table])];
+  }
+  for (std::size_t i = whole; i < bytes.size(); ++i) ++tables[0][std::to_integer<std::size_t>(bytes[i])];
+  for (std::size_t table = 1; table < kTables; ++table) {
+    for (std::size_t byte = 0; byte < 256; ++byte) tables[0][byte] += tables[table][byte];
+  }
+  return tables[0];
+}
+
 }  // namespace mxfp4::job

@@ -1,6 +1,7 @@
 // What stands in the bytes of a tensor, counted at the speed of memory.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -37,5 +38,9 @@ struct CodeCounts {
 
 /// Codes of whole blocks of 32, 16 bytes each.
 CodeCounts count_codes(std::span<const std::byte> codes) noexcept;
+
+/// How often each byte stands.
+using ByteCounts = std::array<std::uint64_t, 256>;
+ByteCounts count_bytes(std::span<const std::byte> bytes) noexcept;
 
 }  // namespace mxfp4::job

@@ -113,5 +113,14 @@ TEST(ContentScan, CountsCodes) {
   EXPECT_EQ(count_codes(std::vector<std::byte>(16 * 300, std::byte{0x88})).negative_zeros, 32u * 300);
 }
 
+TEST(ContentScan, CountsBytes) {
+  for (const std::size_t size : {0, 1, 2, 3, 4, 5, 1000, 4099}) {
+    const std::vector<std::byte> bytes = random_bytes(size, 3);
+    ByteCounts expected = {};
+    for (const std::byte byte : bytes) ++expected[std::to_integer<std::size_t>(byte)];
+    EXPECT_EQ(count_bytes(bytes), expected) << size;
+  }
+}
+
 }  // namespace
 }  // namespace mxfp4::job

@@ -6,6 +6,7 @@
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/checkpoint/checkpoint.h"
 #include "mxfp4/checkpoint/pattern.h"
+#include "mxfp4/job/content_scan_internal.h"
 
 namespace mxfp4::job {
 namespace {
@@ -45,13 +46,12 @@ class Filter {
   std::vector<Entry> patterns_;
 };
 
-void count_scales(const StoredTensor& scales, std::array<std::uint64_t, 256>& counts,
-                  const std::atomic<bool>* stop) {
+void count_scales(const StoredTensor& scales, ByteCounts& counts, const std::atomic<bool>* stop) {
   for (std::size_t begin = 0; begin < scales.bytes.size(); begin += kChunk) {
     if (stop != nullptr && *stop) fail(ErrorCode::interrupted, "stopped");
     const std::size_t size = std::min(kChunk, scales.bytes.size() - begin);
-    for (const std::byte byte : scales.bytes.subspan(begin, size))
-      ++counts[std::to_integer<std::size_t>(byte)];
+    const ByteCounts part = count_bytes(scales.bytes.subspan(begin, size));
+    for (std::size_t byte = 0; byte < counts.size(); ++byte) counts[byte] += part[byte];
   }
 }
 

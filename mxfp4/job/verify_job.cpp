@@ -170,7 +170,8 @@ class Against {
     const Distance total = comparison.total();
     const Operand& weight = comparison.pair().b;
     const double sqnr = total.sqnr_db();
-    report_.compared.push_back({weight.name(), sqnr, total.largest});
+    report_.compared.push_back(
+        {weight.name(), weight.weight().name, total.signal, total.noise, sqnr, total.largest});
     const bool noisy = !(sqnr >= request_.min_sqnr_db);
     if (!noisy && !(request_.max_error && total.largest > *request_.max_error)) return;
     const Element worst = comparison.most_distant();

@@ -27,6 +27,9 @@ struct VerifyRequest {
 /// A weight beside its original.
 struct ComparedWeight {
   std::string name;
+  std::string weight;    ///< the model's weight that it is, or is a part of
+  double signal = 0;     ///< sum of original^2
+  double noise = 0;      ///< sum of (original - value)^2
   double sqnr_db = 0;    ///< infinite where nothing was lost
   double max_error = 0;  ///< largest |original - value|
 };

@@ -10,7 +10,7 @@ import pytest
 
 from checkpoints import tree_bytes, write_safetensors
 
-VERBS = ["quantize", "dequantize", "inspect", "verify", "diff", "synth", "info", "completion"]
+VERBS = ["quantize", "dequantize", "inspect", "verify", "diff", "report", "synth", "info", "completion"]
 
 
 @pytest.mark.parametrize("arguments", [
