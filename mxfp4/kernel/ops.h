@@ -6,6 +6,7 @@
 
 #include "mxfp4/base/context.h"
 #include "mxfp4/codec/block.h"
+#include "mxfp4/codec/macros.h"
 #include "mxfp4/codec/nibble.h"
 #include "mxfp4/kernel/error_stats.h"
 #include "mxfp4/tensor/dtype.h"
@@ -22,7 +23,7 @@ struct ColumnWeights {
   std::size_t rows = 0;           ///< so many rows share their values; 0: all rows do
   std::size_t first_row = 0;
 
-  const float* of_row(std::size_t row, std::size_t columns) const noexcept {
+  MXFP4_CODEC const float* of_row(std::size_t row, std::size_t columns) const noexcept {
     return values == nullptr || rows == 0 ? values : values + (first_row + row) / rows * columns;
   }
 };
