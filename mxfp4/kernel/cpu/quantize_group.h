@@ -1,8 +1,5 @@
 // Sixteen blocks at a time: their maxima, their scale bytes, whether a neighbouring scale is better, their
-// codes.
-//
-// Nothing here goes through memory between the loads of one group and those of the next: a load that could
-// meet a store whose data still come from memory would wait for it, and the two would no longer overlap.
+// codes. I is an instruction set's primitives: isa_scalar.h says in plain C++ what each of them does.
 #pragma once
 
 #include "mxfp4/kernel/cpu/elements.h"
