@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "mxfp4/base/fail_internal.h"
+#include "mxfp4/quantize/dequantize_chunks.h"
 
 namespace mxfp4::job {
 namespace {
@@ -268,14 +269,8 @@ Part dequantize_part(std::string name, const Mxfp4View& weight, Dtype dtype, boo
     const std::size_t first_block = unit % units_per_expert * static_cast<std::size_t>(blocks_per_unit);
     const std::size_t width =
         std::min(static_cast<std::size_t>(blocks_per_unit), blocks - first_block) * kBlockSize;
-    for (std::size_t row = 0; row < static_cast<std::size_t>(n); ++row) {
-      const std::size_t block = (expert * static_cast<std::size_t>(n) + row) * blocks + first_block;
-      kernel::cpu_ops(default_isa())
-          .dequantize({weight.codes + block * (kBlockSize / 2), weight.scales + block, 1, width, kBlockSize,
-                       weight.order, dtype, scratch + row * width * bytes});
-    }
-    const auto k = static_cast<std::int64_t>(width);
-    copy_rows(dense_view(scratch, dtype, {n, k}).transposed(0, 1), 0, k, scratch + tile_bytes);
+    dequantize_turned(weight, static_cast<std::int64_t>(expert), static_cast<std::int64_t>(first_block),
+                      blocks_per_unit, dtype, scratch, scratch + tile_bytes);
     const std::size_t row_bytes = static_cast<std::size_t>(n) * bytes;
     write(0, (expert * static_cast<std::size_t>(columns) + first_block * kBlockSize) * row_bytes,
           {scratch + tile_bytes, width * row_bytes});
