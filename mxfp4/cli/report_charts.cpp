@@ -108,12 +108,15 @@ std::string grid_chart(const LayerGrid& grid, const Measure& measure) {
   return out + "</div>";
 }
 
+// "18.6 \u2013 19.1 dB", or one of the two if they read alike.
 std::string range_text(double low, double high) {
-  if (std::isinf(low) && low > 0) return "lossless";
-  const std::string from = fmt::format("{:.1f}", low);
-  const std::string to = std::isinf(high) ? "lossless" : fmt::format("{:.1f} dB", high);
-  if (!std::isinf(high) && from == fmt::format("{:.1f}", high)) return to;
-  return fmt::format("{} \u2013 {}", from, to);
+  const auto text = [](double value) {
+    return std::isinf(value) ? format_decibels(value) : fmt::format("{:.1f} dB", value);
+  };
+  const std::string from = text(low), to = text(high);
+  if (from == to) return to;
+  const bool both = std::isfinite(low) && std::isfinite(high);
+  return fmt::format("{} \u2013 {}", both ? fmt::format("{:.1f}", low) : from, to);
 }
 
 using Count = std::uint64_t (WeightNumbers::*)() const noexcept;

@@ -77,7 +77,8 @@ Json report_json(const job::ReportRequest& request, const job::Report& report, c
     json["sample"] = {{"elements", summary.total.trial.elements},
                       {"blocks", summary.total.trial.blocks},
                       {"sqnr_db", spread_json(summary.sample_db)}};
-    if (summary.made_by != nullptr) json["made_by"] = info(summary.made_by->rule).name;
+    if (summary.made_by_nearest) json["made_by"] = info(summary.nearest->rule).name;
+    json["gaining"] = {{"tensors", summary.gaining}, {"most_db", summary.most_gain}};
     json["rules"] = Json::array();
     for (const RuleResult& result : summary.rules) {
       json["rules"].push_back({{"rule", info(result.rule).name},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -21,7 +22,7 @@ using job::ReportRequest;
 using job::WeightNumbers;
 
 constexpr std::size_t kWorst = 10;
-constexpr std::size_t kProblems = 50;
+constexpr std::size_t kProblems = 5;  // of one kind
 
 std::uint64_t codes_of(const WeightNumbers& numbers) noexcept {
   return 32 * numbers.blocks();
@@ -76,14 +77,13 @@ std::string facts(const ReportSummary& summary) {
   if (summary.compared) {
     fact("SQNR, median", format_decibels(summary.sqnr_db.median),
          fmt::format("worst: {}", format_decibels(summary.sqnr_db.worst)));
-    fact("scale rule", summary.made_by == nullptr ? "unknown" : info(summary.made_by->rule).name,
-         summary.made_by == nullptr
-             ? std::string("none tried gives these blocks")
-             : fmt::format("gives {} of blocks", percent(summary.made_by->same_blocks, total.trial.blocks)));
+    fact("scale rule", summary.made_by_nearest ? info(summary.nearest->rule).name : "mixed",
+         fmt::format("{}: {} of blocks", info(summary.nearest->rule).name,
+                     percent(summary.nearest->same_blocks, total.trial.blocks)));
   }
-  fact("codes that are \u00b16", percent(total.saturated(), codes_of(total)),
+  fact("codes of \u00b16", percent(total.saturated(), codes_of(total)),
        fmt::format("of {}", format_count(codes_of(total))));
-  fact("codes that are 0", percent(total.zeros(), codes_of(total)),
+  fact("codes of 0", percent(total.zeros(), codes_of(total)),
        fmt::format("{} are \u22120", percent(total.codes[8], codes_of(total))));
   fact("blocks of zeros", format_count(total.zero_blocks),
        fmt::format("of {}", format_count(total.blocks())));
@@ -95,15 +95,20 @@ std::string facts(const ReportSummary& summary) {
 std::string problems(const Report& report) {
   if (report.problems.empty()) return "";
   std::string list = "<ul>";
-  for (std::size_t i = 0; i < std::min(kProblems, report.problems.size()); ++i)
-    list += fmt::format("<li><strong>{}</strong>: {}</li>", mxfp4::to_string(report.problems[i].kind),
-                        escape(report.problems[i].message));
-  list += "</ul>";
-  if (report.problems.size() > kProblems) {
-    list += fmt::format("<p class=\"soft small\">and {} more: mxfp4 verify lists all.</p>",
-                        format_count(report.problems.size() - kProblems));
+  std::map<ProblemKind, std::uint64_t> seen;
+  for (const Problem& problem : report.problems) {
+    if (++seen[problem.kind] > kProblems) continue;
+    list += fmt::format("<li><strong>{}</strong>: {}</li>", mxfp4::to_string(problem.kind),
+                        escape(problem.message));
   }
-  return section("Problems", "What <code>mxfp4 verify</code> finds, with the place of each.", list);
+  for (const auto& [kind, count] : seen) {
+    if (count > kProblems) {
+      list += fmt::format("<li><strong>{}</strong>: {} more</li>", mxfp4::to_string(kind),
+                          format_count(count - kProblems));
+    }
+  }
+  list += "</ul>";
+  return section("Problems", "<code>mxfp4 verify</code> lists all of them.", list);
 }
 
 // The numbers of a row of a table, behind its name.

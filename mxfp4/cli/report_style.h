@@ -45,10 +45,10 @@ section {
 .verdict.fair { color: var(--fair); background: var(--fair-back); border-color: var(--fair); }
 .verdict.bad { color: var(--bad); background: var(--bad-back); border-color: var(--bad); }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 1rem; margin: 1rem 0 0; }
-.facts div { padding: .8rem 1rem; border: 1px solid var(--line); border-radius: 10px; background: var(--card); }
+.facts div { padding: .8rem .9rem; border: 1px solid var(--line); border-radius: 10px; background: var(--card); }
 .facts dt { color: var(--soft); font-size: .875rem; }
-.facts dd { margin: 0; font-size: 1.45rem; font-weight: 600; line-height: 1.3; }
-.facts dd + dd { color: var(--soft); font-size: .8rem; font-weight: 400; }
+.facts dd { margin: 0; font-size: 1.35rem; font-weight: 600; line-height: 1.4; white-space: nowrap; }
+.facts dd + dd { color: var(--soft); font-size: .8rem; font-weight: 400; white-space: normal; }
 svg { display: block; overflow: hidden; }
 .strip { width: 100%; height: 1.5rem; border-radius: 3px; }
 .strip rect { stroke: var(--card); stroke-width: 1.5px; vector-effect: non-scaling-stroke; }
@@ -61,7 +61,7 @@ svg { display: block; overflow: hidden; }
 .grid > .name { max-width: 19rem; }
 .grid > .chart, .grid > .axis { grid-column: 2; }
 .grid > .name { grid-column: 1; }
-.grid > .number { grid-column: 3; }
+.grid > .number { grid-column: 3; text-align: right; }
 .grid > .extra { grid-column: 4; }
 .axis { position: relative; height: 1.4rem; font-size: .75rem; }
 .axis span { position: absolute; transform: translateX(-50%); white-space: nowrap; }
@@ -73,7 +73,6 @@ svg { display: block; overflow: hidden; }
 .range .reference { fill: var(--soft); }
 .rules { grid-template-columns: minmax(6rem, max-content) 1fr max-content max-content; row-gap: 0; }
 .rules > .head { padding-bottom: .3rem; }
-.rules > .extra { text-align: right; }
 .rules > .head { color: var(--soft); font-size: .8rem; }
 .rules .own { font-weight: 600; }
 .scroll { overflow-x: auto; }

@@ -12,7 +12,8 @@ namespace {
 
 using job::ReportedWeight;
 
-constexpr double kGain = 1;             // decibels that another rule must give to be worth a word
+constexpr double kGain = 1;             // decibels that a weight could have, to call a model fair only
+constexpr double kWorthAWord = 0.1;     // decibels, to say so
 constexpr double kSaturated = 0.10;     // a share of codes that no rule but floor6 reaches on weights
 constexpr double kSame = 0.99;          // of the blocks, to say which rule it was
 constexpr std::uint64_t kMany = 10000;  // codes, to wonder why there is no 6
@@ -45,20 +46,35 @@ std::string compared_text(const ReportSummary& summary) {
                      format_decibels(summary.sqnr_db.worst), format_decibels(summary.sqnr_db.median));
 }
 
+double best_median(const ReportSummary& summary) noexcept {
+  return summary.rules.front().sqnr_db.median;
+}
+
+// What the weight would gain under the optimal rule, in decibels.
+double gain_of(const job::Trial& trial) noexcept {
+  const job::Energy& optimal = trial.rules[static_cast<std::size_t>(ScaleRule::optimal)].error;
+  const double gain = optimal.sqnr_db() - trial.error.sqnr_db();
+  return std::isfinite(gain) ? gain : 0;
+}
+
 void judge(const job::Report& report, ReportSummary& summary) {
   const double saturated = saturated_share(summary.total);
   if (!report.problems.empty()) {
     summary.grade = Grade::bad;
     summary.verdict = fmt::format("{} found, listed below.", plural(report.problems.size(), "problem"));
   } else if (summary.compared) {
-    const RuleResult& best = summary.rules.front();
-    const double gain = best.sqnr_db.median - summary.sample_db.median;
+    const char* const optimal = info(ScaleRule::optimal).name;
     summary.verdict = compared_text(summary);
-    if (gain < kGain || std::isnan(gain)) return;
-    summary.grade = Grade::fair;
-    summary.verdict = fmt::format("Nothing is broken, but quantised with {} it would be {:.1f} dB better. ",
-                                  info(best.rule).name, gain) +
-                      summary.verdict;
+    if (summary.gaining > 0) {
+      summary.grade = Grade::fair;
+      summary.verdict = fmt::format(
+          "Nothing is broken, but {} of {} would be {:.0f} dB or more better if quantised with {}, up to "
+          "{:.1f} dB. {}",
+          format_count(summary.gaining), plural(summary.total.weights, "weight"), kGain, optimal,
+          summary.most_gain, summary.verdict);
+    } else if (const double gain = best_median(summary) - summary.sample_db.median; gain >= kWorthAWord) {
+      summary.verdict += fmt::format(" With {} it would be {:.1f} dB more.", optimal, gain);
+    }
   } else if (saturated > kSaturated) {
     summary.grade = Grade::fair;
     summary.verdict = fmt::format(
@@ -108,11 +124,15 @@ ReportSummary::ReportSummary(const job::Report& report) : total(report.total()) 
       };
       return order(a) < order(b);
     });
-    const auto same = std::max_element(rules.begin(), rules.end(), [](const auto& a, const auto& b) {
-      return a.same_blocks < b.same_blocks;
-    });
-    const auto enough = kSame * static_cast<double>(total.trial.blocks);
-    if (static_cast<double>(same->same_blocks) >= enough) made_by = &*same;
+    nearest = &*std::max_element(rules.begin(), rules.end(),
+                                 [](const auto& a, const auto& b) { return a.same_blocks < b.same_blocks; });
+    made_by_nearest =
+        static_cast<double>(nearest->same_blocks) >= kSame * static_cast<double>(total.trial.blocks);
+    for (const ReportedWeight& weight : report.weights) {
+      const double gain = gain_of(weight.numbers.trial);
+      gaining += gain >= kGain;
+      most_gain = std::max(most_gain, gain);
+    }
   }
   judge(report, *this);
 }

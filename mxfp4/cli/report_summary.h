@@ -31,7 +31,10 @@ struct ReportSummary {
   Spread sqnr_db;                       ///< of the weights, whole
   Spread sample_db;                     ///< of the weights, on the sample
   std::vector<RuleResult> rules;        ///< best median first
-  const RuleResult* made_by = nullptr;  ///< the rule that gives nearly all of the model's blocks
+  const RuleResult* nearest = nullptr;  ///< the rule that gives most of the model's blocks
+  bool made_by_nearest = false;         ///< it gives nearly all of them
+  std::uint64_t gaining = 0;            ///< weights that the optimal rule would make better by a decibel
+  double most_gain = 0;                 ///< decibels that it would give one of them
   std::vector<const job::ReportedWeight*> worst_first;  ///< by SQNR, or by the share of codes that are +-6
 
   explicit ReportSummary(const job::Report& report);

@@ -101,6 +101,7 @@ def test_the_rule_of_a_model_is_recognised(mxfp4, quantized, rule):
     assert by_rule[rule]["sqnr_db"]["median"] == pytest.approx(report["sqnr_db"]["median"], abs=1e-9)
     lossy = rule in ("ceil", "floor6")  # what another rule would better by a decibel
     assert report["verdict"]["grade"] == ("fair" if lossy else "good")
+    assert report["gaining"]["tensors"] == lossy
     if lossy:
         assert "optimal" in report["verdict"]["text"]
         alone = mxfp4.json("report", model)["verdict"]
@@ -221,3 +222,14 @@ def test_a_page_is_written_whole_or_not_at_all(mxfp4, tiny_mxfp4, tiny, tmp_path
     mxfp4("report", tmp_path / "none", "-o", tmp_path / "r.html", status=3)
     mxfp4("report", tmp_path / "model", "-o", tmp_path / "r.html", status=3, preexec_fn=limit_files)
     assert tree_bytes(tmp_path) == before
+
+
+def test_one_bad_weight_among_good_ones_is_told(mxfp4, quantized):
+    weights = {f"layers.{i}.w": RNG.standard_normal((64, 64)).astype(np.float32) for i in range(5)}
+    original, model = quantized(weights, "--tensor", "layers.3.w=floor6")
+    report = mxfp4.json("report", model, "--against", original)
+    assert report["verdict"]["grade"] == "fair" and "1 of 5 weights" in report["verdict"]["text"]
+    worst = min(report["tensors"], key=lambda tensor: tensor["sqnr_db"])
+    assert worst["name"] == "layers.3.w" and "made_by" not in report
+    sample = worst["sample"]
+    assert report["gaining"] == {"tensors": 1, "most_db": pytest.approx(sample["sqnr_db_by_rule"]["optimal"] - sample["sqnr_db"], abs=1e-9)}
