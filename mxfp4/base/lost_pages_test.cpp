@@ -78,7 +78,7 @@ TEST(LostPages, ThousandsOfFilesAtATimeAreMapped) {
 
 TEST(LostPagesDeathTest, OtherBusErrorsEndTheProgram) {
   survive_lost_pages();
-  EXPECT_EXIT(raise(SIGBUS), testing::KilledBySignal(SIGBUS), "");
+  EXPECT_DEATH(raise(SIGBUS), "");  // by the signal, or by what a sanitizer's handler makes of it
 }
 
 }  // namespace
