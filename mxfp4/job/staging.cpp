@@ -64,8 +64,9 @@ Staging::Staging(const std::filesystem::path& final)
 
 Staging::~Staging() {
   if (lock_ < 0) return;
-  std::error_code ignored;
-  if (!kept_) std::filesystem::remove_all(path_, ignored);
+  std::error_code error;
+  if (!kept_) std::filesystem::remove_all(path_, error);
+  if (error) rmdir(path_.c_str());  // an empty one goes even where nothing is left to open it with
   close(lock_);
 }
 

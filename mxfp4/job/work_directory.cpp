@@ -48,10 +48,11 @@ WorkDirectory::WorkDirectory(const fs::path& out, const Output& output, const Sh
 
 void WorkDirectory::clear_unfinished() {
   for (const auto& entry : fs::directory_iterator(path())) {
-    const fs::path name = entry.path().filename();
-    if (entry.path() != journal_.path() && journal_.finished().count(name.native()) == 0) {
-      fs::remove_all(entry.path());
-    }
+    if (entry.path() == journal_.path()) continue;
+    // A link or a directory under the name of a finished shard is none of ours.
+    const bool finished = journal_.finished().count(entry.path().filename().native()) > 0 &&
+                          fs::is_regular_file(entry.symlink_status());
+    if (!finished) fs::remove_all(entry.path());
   }
 }
 

@@ -134,6 +134,18 @@ def test_running_out_of_memory_is_said(mxfp4, tiny, tmp_path, megabytes):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("descriptors", [4, 5, 6])
+def test_running_out_of_descriptors_leaves_nothing(mxfp4, tiny, tmp_path, descriptors):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+
+    process = mxfp4.start("quantize", tiny, tmp_path / "out", "--threads", 1, preexec_fn=limit)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode in (0, 3), err
+    assert process.returncode == 0 or "Too many open files" in err
+    assert [p.name for p in tmp_path.iterdir()] == (["out"] if process.returncode == 0 else [])
+
+
 def test_a_full_disk_leaves_nothing(mxfp4, large, tmp_path):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))

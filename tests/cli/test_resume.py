@@ -1,6 +1,7 @@
 """A run that is killed, stopped or out of disk space goes on with --resume and ends as if nothing had happened."""
 
 import errno
+import json
 import os
 import random
 import shutil
@@ -147,6 +148,25 @@ def test_a_changed_input_is_refused_by_name(mxfp4, model, crash, tmp_path, name)
     os.utime(copy / name, ns=(0, 10**18 + 7))
     error = mxfp4(*run, "--resume", status=2).err
     assert name in error and "2001-09-09 01:46:40.000000007" in error
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "a directory", "a link"])
+def test_a_shard_that_is_not_as_it_was_left_is_made_anew(mxfp4, command, crash, whole, tmp_path, damage):
+    out, partial = tmp_path / "out", tmp_path / "out.mxfp4-partial"
+    run = [*command[:2], out, *command[2:]]
+    stop_in_the_middle(mxfp4, crash, run)
+    shard = partial / sorted(json.loads((partial / JOURNAL).read_text())["finished"])[0]
+    if damage == "cut":
+        os.truncate(shard, 100)
+    else:
+        shard.rename(tmp_path / "elsewhere")
+    if damage == "a directory":
+        shard.mkdir()
+        (shard / "something").touch()
+    if damage == "a link":
+        shard.symlink_to(tmp_path / "elsewhere")
+    mxfp4(*run, "--resume")
+    assert content(out) == whole and not any(p.is_symlink() for p in out.iterdir())
 
 
 def test_dequantize_and_synth_go_on_as_well(mxfp4, model, crash, tmp_path):
