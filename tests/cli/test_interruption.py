@@ -136,6 +136,9 @@ def test_running_out_of_memory_is_said(mxfp4, tiny, tmp_path, megabytes):
 
 @pytest.mark.parametrize("descriptors", [4, 5, 6])
 def test_running_out_of_descriptors_leaves_nothing(mxfp4, tiny, tmp_path, descriptors):
+    if b"__asan_" in mxfp4.path.read_bytes():
+        pytest.skip("UndefinedBehaviorSanitizer looks at memory through descriptors of its own")
+
     def limit():
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
 
