@@ -126,15 +126,17 @@ MXFP4_CODEC float decode(std::uint8_t code, std::uint8_t byte) noexcept {
 }
 
 /// Squared error of x[0, n) under `byte` minus that under `base`, in units of the square of base's scale; the
-/// non-finite are left out. With q0 and q the two roundings of v = |x| / base scale, a term is
-/// (q0 - q) * (2v - q0 - q), in which nothing cancels. It is 0 where v is less than a quarter of either
-/// scale.
+/// non-finite are left out, and with weights w (finite, not negative) each element's part is multiplied by
+/// its own. With q0 and q the two roundings of v = |x| / base scale, a term is (q0 - q) * (2v - q0 - q), in
+/// which nothing cancels. It is 0 where v is less than a quarter of either scale.
 ///
 /// If the largest v is below 12, as under every rule's own byte, and byte >= base - 7, a double holds the sum
 /// exactly in any order: with the finer of the two scales 2^-d, d <= 7, as the unit, terms are multiples of
 /// 2^-25 and the sum of their magnitudes stays below 32 * 12^2 * 2^2d < 2^27. (For byte = base +- 1 the same
-/// holds with bits to spare.)
-MXFP4_CODEC double excess_error(const float* x, int n, std::uint8_t base, std::uint8_t byte) noexcept {
+/// holds with bits to spare.) With weights it is rounded, and so added in the order of the elements,
+/// everywhere.
+MXFP4_CODEC double excess_error(const float* x, int n, std::uint8_t base, std::uint8_t byte,
+                                const float* w = nullptr) noexcept {
   const double to_base = power_of_two(kE8m0Bias - base);
   const double ratio = power_of_two(byte - base);
   const double from_byte = power_of_two(base - byte);
@@ -144,7 +146,7 @@ MXFP4_CODEC double excess_error(const float* x, int n, std::uint8_t base, std::u
     const double v = static_cast<double>(magnitude(x[i])) * to_base;
     const double q0 = kE2m1Magnitudes[e2m1_encode_magnitude(v, Ties::even)];
     const double q = kE2m1Magnitudes[e2m1_encode_magnitude(v * from_byte, Ties::even)] * ratio;
-    sum += (q0 - q) * (2.0 * v - q0 - q);
+    sum += (q0 - q) * (2.0 * v - q0 - q) * (w == nullptr ? 1.0 : static_cast<double>(w[i]));
   }
   return sum;
 }
@@ -183,14 +185,15 @@ MXFP4_CODEC std::uint8_t block_byte(const float* x, int n, const Recipe& recipe)
   return scale_byte(recipe.scale, finite_amax(x, n));
 }
 
-/// `reference` if the squared error of the finite elements is no larger under it than under `own`, the byte
-/// that block_byte() gave; else `own`. Neither NaN byte is exchanged for the other. The sign of the
-/// difference is right for every reference: exact down to own - 7, and below that the maximum, which is more
-/// than 2 * own's scale, alone loses 3.8 of its squares, the other 31 elements gain at most 1/16 each, and
-/// the rounding of the sum is nothing beside that.
-MXFP4_CODEC std::uint8_t kept_byte(const float* x, int n, std::uint8_t own, std::uint8_t reference) noexcept {
+/// `reference` if the squared error of the finite elements, weighted or not, is no larger under it than under
+/// `own`, the byte that block_byte() gave; else `own`. Neither NaN byte is exchanged for the other. Without
+/// weights the sign of the difference is right for every reference: exact down to own - 7, and below that the
+/// maximum, which is more than 2 * own's scale, alone loses 3.8 of its squares, the other 31 elements gain at
+/// most 1/16 each, and the rounding of the sum is nothing beside that.
+MXFP4_CODEC std::uint8_t kept_byte(const float* x, int n, std::uint8_t own, std::uint8_t reference,
+                                   const float* w = nullptr) noexcept {
   if (own == reference || own == kE8m0Nan || reference == kE8m0Nan) return own;
-  return excess_error(x, n, own, reference) <= 0.0 ? reference : own;
+  return excess_error(x, n, own, reference, w) <= 0.0 ? reference : own;
 }
 
 }  // namespace mxfp4

@@ -206,8 +206,7 @@ std::uint8_t quantize_odd_block(const float* x, Dtype dtype, const Recipe& recip
   }
   if (reference != nullptr) {
     const auto own = static_cast<std::uint8_t>(scale.byte);
-    const std::uint8_t kept = weights == nullptr ? kept_byte(x, kElements, own, *reference)
-                                                 : weighted_kept_byte(x, weights, kElements, own, *reference);
+    const std::uint8_t kept = kept_byte(x, kElements, own, *reference, weights);
     if (kept != own) scale = plain(kept);
   }
   const bool nan = scale.byte == kE8m0Nan && !all_finite;
