@@ -1,26 +1,15 @@
-#include <functional>
 
 #include <gtest/gtest.h>
 
-#include "mxfp4/base/error.h"
 #include "mxfp4/base/file.h"
 #include "mxfp4/base/test_directory_internal.h"
+#include "mxfp4/base/test_error_internal.h"
 #include "mxfp4/job/preflight_internal.h"
 
 namespace mxfp4::job {
 namespace {
 
 namespace fs = std::filesystem;
-
-Error error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(ErrorCode::device, "");
-}
 
 TEST(CheckOutput, RefusesWhatWouldDestroySomething) {
   const TestDirectory directory;

@@ -6,9 +6,9 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include "mxfp4/base/error.h"
 #include "mxfp4/base/file.h"
 #include "mxfp4/base/test_directory_internal.h"
+#include "mxfp4/base/test_error_internal.h"
 #include "mxfp4/job/stream.h"
 
 namespace mxfp4::job {
@@ -56,14 +56,9 @@ void make(Attempt& attempt, std::optional<ErrorCode> error = {}) {
 }
 
 std::string message_of(const std::function<void()>& action, ErrorCode code) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
+  const Error error = error_of(action);
+  EXPECT_EQ(error.code(), code) << error.what();
+  return error.what();
 }
 
 class Resume : public testing::Test {

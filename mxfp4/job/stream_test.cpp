@@ -3,15 +3,14 @@
 #include <atomic>
 #include <cstring>
 #include <fstream>
-#include <functional>
 #include <stdexcept>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "mxfp4/base/error.h"
 #include "mxfp4/base/file.h"
 #include "mxfp4/base/test_directory_internal.h"
+#include "mxfp4/base/test_error_internal.h"
 
 namespace mxfp4::job {
 namespace {
@@ -53,16 +52,6 @@ void expect_pattern(const TensorFilePtr& file, const std::string& name, std::siz
     return;
   }
   ADD_FAILURE() << name << " is missing";
-}
-
-Error error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(ErrorCode::device, "");
 }
 
 void expect_message(const Error& error, ErrorCode code, const std::string& part) {
@@ -191,6 +180,7 @@ TEST(WriteOutput, ReplacesWhatALinkLeadsTo) {
   Options options;
   options.overwrite = true;
   write_output(three_tensors(), directory / "out", true, options);
+  write_output(three_tensors(), directory / "out" / "", true, options);
   write_output(three_tensors(), directory / "out.safetensors", false, options);
   EXPECT_TRUE(fs::is_symlink(directory / "out"));
   EXPECT_TRUE(fs::exists(directory / "disk" / "model.safetensors"));

@@ -14,6 +14,7 @@
 #include "mxfp4/codec/test_blocks.h"
 #include "mxfp4/kernel/cpu/odd_block.h"
 #include "mxfp4/kernel/ops.h"
+#include "mxfp4/kernel/test_quantized.h"
 #include "mxfp4/quantize/quantize.h"
 
 namespace mxfp4::kernel {
@@ -93,25 +94,6 @@ Unaligned make_rows(Dtype dtype, std::size_t rows, std::size_t columns, std::siz
   return x;
 }
 
-struct Result {
-  std::vector<std::uint8_t> codes, scales;
-  ErrorStats stats;
-  std::size_t refused = kNone;
-};
-
-Result run(const Ops& ops, QuantizeArgs args, bool with_stats = true) {
-  const auto size = static_cast<std::size_t>(args.block_size);
-  const std::size_t blocks = args.rows * ((args.columns + size - 1) / size);
-  Result result;
-  result.codes.resize(blocks * size / 2);
-  result.scales.resize(blocks);
-  args.codes = result.codes.data();
-  args.scales = result.scales.data();
-  args.stats = with_stats ? &result.stats : nullptr;
-  result.refused = ops.quantize(args);
-  return result;
-}
-
 /// Scales as a reference: mostly near the block's own.
 std::vector<std::uint8_t> references_near(const std::vector<std::uint8_t>& scales, Random& random) {
   std::vector<std::uint8_t> references;
@@ -123,7 +105,7 @@ std::vector<std::uint8_t> references_near(const std::vector<std::uint8_t>& scale
   return references;
 }
 
-void expect_equal(const Result& result, const Result& expected) {
+void expect_equal(const Quantized& result, const Quantized& expected) {
   EXPECT_EQ(result.scales, expected.scales);
   EXPECT_EQ(result.codes, expected.codes);
   EXPECT_EQ(result.refused, expected.refused);
@@ -147,17 +129,17 @@ class Conformance : public testing::TestWithParam<Isa> {
   /// One call, with and without reference scales, against the judge and against the plainest kernels.
   void check_quantize(QuantizeArgs args, Random& random) {
     for (int with_reference = 0; with_reference < 2; ++with_reference) {
-      const Result expected = run(reference_ops(), args);
-      const Result result = run(ops(), args);
+      const Quantized expected = quantized(reference_ops(), args);
+      const Quantized result = quantized(ops(), args);
       expect_equal(result, expected);
       EXPECT_NEAR(result.stats.signal, expected.stats.signal, 1e-12 * expected.stats.signal);
       EXPECT_NEAR(result.stats.noise, expected.stats.noise, 1e-12 * expected.stats.noise);
 
-      const Result scalar = run(cpu_ops(Isa::scalar), args);
+      const Quantized scalar = quantized(cpu_ops(Isa::scalar), args);
       EXPECT_EQ(result.stats.signal, scalar.stats.signal);
       EXPECT_EQ(result.stats.noise, scalar.stats.noise);
 
-      const Result silent = run(ops(), args, false);
+      const Quantized silent = quantized(ops(), args, false);
       EXPECT_EQ(silent.codes, expected.codes);
       EXPECT_EQ(silent.scales, expected.scales);
       references_ = references_near(expected.scales, random);
@@ -241,7 +223,7 @@ TEST_P(Conformance, QuantizesGroupsOfBlocksWhereTheyLie) {
             fmt::format("seed 41, {}, {}, ties {}", to_string(dtype), rule.name, static_cast<int>(ties)));
         Unaligned x = make_rows(dtype, kRows, kWide, 32, true, random);
         QuantizeArgs args{x.data(), dtype, kRows, kWide, 32, {rule.rule, ties, NonFinite::error}};
-        const Result expected = run(reference_ops(), args);
+        const Quantized expected = quantized(reference_ops(), args);
         args.streaming = true;
         args.codes = codes;
         args.scales = scales;
@@ -288,7 +270,7 @@ TEST_P(Conformance, QuantizesWithEveryPresetAsTheScalarTruthDoes) {
       }
       QuantizeArgs args{x.data(), dtype, kBlocks, 32, 32, preset.recipe};
       args.recipe.nonfinite = NonFinite::nan_block;  // what overflows in bf16
-      const Result result = run(ops(), args);
+      const Quantized result = quantized(ops(), args);
       for (std::size_t b = 0; b < kBlocks; ++b) {
         float elements[32];
         for (std::size_t k = 0; k < 32; ++k) {
@@ -319,8 +301,8 @@ TEST_P(Conformance, FindsTheFirstElementThatIsNotFinite) {
         const std::size_t first = random() % (count / 2);
         x.set(first, random() % 2 == 0 ? -INFINITY : NAN);
         const QuantizeArgs args{x.data(), dtype, 4, columns, block_size, {}};
-        EXPECT_EQ(run(ops(), args).refused, first) << "seed 23, " << columns << " columns";
-        EXPECT_EQ(run(reference_ops(), args).refused, first) << "seed 23, " << columns << " columns";
+        EXPECT_EQ(quantized(ops(), args).refused, first) << "seed 23, " << columns << " columns";
+        EXPECT_EQ(quantized(reference_ops(), args).refused, first) << "seed 23, " << columns << " columns";
       }
     }
   }
@@ -339,8 +321,8 @@ TEST_P(Conformance, AgreesOnBlocksThatAreNearATieBetweenScales) {
                           i % 200 - 100));
     }
     const QuantizeArgs args{x.data(), Dtype::f32, 1, 32, 32, {}};
-    const Result expected = run(reference_ops(), args);
-    const Result result = run(ops(), args);
+    const Quantized expected = quantized(reference_ops(), args);
+    const Quantized result = quantized(ops(), args);
     ASSERT_EQ(result.scales, expected.scales) << "seed 29, block " << i;
     ASSERT_EQ(result.codes, expected.codes) << "seed 29, block " << i;
   }
@@ -348,7 +330,7 @@ TEST_P(Conformance, AgreesOnBlocksThatAreNearATieBetweenScales) {
 
 TEST_P(Conformance, WritesNothingForNoElements) {
   for (const auto& [rows, columns] : {std::pair<std::size_t, std::size_t>{0, 64}, {4, 0}}) {
-    const Result result = run(ops(), {nullptr, Dtype::bf16, rows, columns, 32, {}});
+    const Quantized result = quantized(ops(), {nullptr, Dtype::bf16, rows, columns, 32, {}});
     EXPECT_EQ(result.refused, kNone);
     EXPECT_EQ(result.stats.blocks, 0u);
     EXPECT_EQ(result.stats.noise, 0);

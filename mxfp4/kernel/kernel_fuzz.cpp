@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "mxfp4/kernel/ops.h"
+#include "mxfp4/kernel/test_quantized.h"
 
 namespace {
 
@@ -34,26 +35,7 @@ class Input {
   std::size_t size_;
 };
 
-struct Result {
-  std::vector<std::uint8_t> codes, scales;
-  ErrorStats stats;
-  std::size_t refused = kNone;
-};
-
-Result quantized(const Ops& ops, QuantizeArgs args, bool with_stats) {
-  const auto size = static_cast<std::size_t>(args.block_size);
-  const std::size_t blocks = args.rows * ((args.columns + size - 1) / size);
-  Result result;
-  result.codes.resize(blocks * size / 2);
-  result.scales.resize(blocks);
-  args.codes = result.codes.data();
-  args.scales = result.scales.data();
-  if (with_stats) args.stats = &result.stats;
-  result.refused = ops.quantize(args);
-  return result;
-}
-
-void check_same(const Result& a, const Result& b, bool with_sums) {
+void check_same(const Quantized& a, const Quantized& b, bool with_sums) {
   check(a.refused == b.refused);
   if (a.refused != kNone) return;
   check(a.codes == b.codes && a.scales == b.scales);
@@ -96,7 +78,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   back.out = expected.data();
   cpu_ops(Isa::scalar).dequantize(back);
 
-  const Result plain = quantized(cpu_ops(Isa::scalar), args, true);
+  const Quantized plain = quantized(cpu_ops(Isa::scalar), args, true);
   for (const Isa isa : built_isas()) {
     if (!supported(isa)) continue;
     check_same(quantized(cpu_ops(isa), args, true), plain, true);
