@@ -36,6 +36,11 @@ std::string index_text(const Output& output, const ShardPlan& plan) {
   return nlohmann::json{{"metadata", {{"total_size", total}}}, {"weight_map", map}}.dump(2) + "\n";
 }
 
+fs::path followed(const fs::path& out) {
+  const fs::path path = out.has_filename() ? out : out.parent_path();
+  return fs::is_symlink(path) ? fs::canonical(path) : path;
+}
+
 ShardPlan plan_shards(const Output& output, const fs::path& out, bool directory, std::uint64_t max_shard) {
   ShardPlan plan;
   std::uint64_t size = 0;

@@ -18,6 +18,10 @@ namespace mxfp4::job {
 /// the same traits over the same inputs make the same shards, so one can go on where another was cut short.
 using Traits = std::vector<std::pair<std::string, std::string>>;
 
+/// Where an output is really written: a link as OUT stays, and what it leads to is replaced. The path itself
+/// if it is none; without a slash at its end, so that something may be appended to the name.
+std::filesystem::path followed(const std::filesystem::path& out);
+
 /// A model about to be written.
 struct Output {
   std::vector<Part> parts;  ///< in the order in which they fill the shards

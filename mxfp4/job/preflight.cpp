@@ -102,7 +102,7 @@ DiskSpace check_space(const ModelFiles& in, const std::filesystem::path& out, co
                       const Options& options) {
   check_output(in.path, out, in.is_directory, options.overwrite);
   const DiskSpace space{plan_shards(output, out, in.is_directory, options.max_shard).bytes,
-                        available_disk(out) + bytes_left_by_earlier_run(out)};
+                        available_disk(out) + bytes_left_by_earlier_run(followed(out))};
   if (space.needed > space.free) {
     fail(ErrorCode::io, "{}: needs {} bytes of disk space, but {} are free", out.native(), space.needed,
          space.free);

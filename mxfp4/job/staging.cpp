@@ -16,11 +16,6 @@ namespace {
 
 constexpr const char* kReplacedSuffix = ".mxfp4-replaced";
 
-// "a/b/" names the same directory as "a/b", but appending to it would name something inside.
-std::filesystem::path without_slash(const std::filesystem::path& path) {
-  return path.has_filename() ? path : path.parent_path();
-}
-
 // Whether the open directory still has its name: another process may have given it its final one in between.
 bool has_name(int descriptor, const std::filesystem::path& path) {
   struct stat named, opened;
@@ -44,13 +39,12 @@ void replace_in_steps(const std::filesystem::path& from, const std::filesystem::
 }  // namespace
 
 std::filesystem::path staging_path(const std::filesystem::path& final) {
-  std::filesystem::path path = without_slash(final);
+  std::filesystem::path path = final;
   path += kPartialSuffix;
   return path;
 }
 
-Staging::Staging(const std::filesystem::path& final)
-    : final_(without_slash(final)), path_(staging_path(final)) {
+Staging::Staging(const std::filesystem::path& final) : final_(final), path_(staging_path(final)) {
   std::error_code error;
   std::filesystem::create_directory(path_, error);
   if (error) fail_io(path_.native(), "create directory", error.value());

@@ -31,7 +31,7 @@ class Staging {
   bool kept_ = false;
 };
 
-/// The temporary name of an output.
+/// The temporary name of an output, which ends in no slash: followed() of what the user says.
 std::filesystem::path staging_path(const std::filesystem::path& final);
 
 }  // namespace mxfp4::job

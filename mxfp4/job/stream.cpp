@@ -6,7 +6,6 @@
 #include <memory>
 #include <mutex>
 #include <new>
-#include <numeric>
 #include <utility>
 
 #include "mxfp4/base/fail_internal.h"
@@ -223,8 +222,7 @@ Written write_directory(const Output& output, const ShardPlan& plan, const fs::p
 }  // namespace
 
 Written write_output(const Output& output, const fs::path& out, bool directory, const Options& options) {
-  const fs::path to =
-      fs::is_symlink(out) ? fs::canonical(out) : out;  // a link stays, what it leads to is replaced
+  const fs::path to = followed(out);
   const ShardPlan plan = plan_shards(output, to, directory, options.max_shard);
   Written written =
       directory ? write_directory(output, plan, to, options) : write_bare(output, plan, to, options);
