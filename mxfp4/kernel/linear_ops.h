@@ -1,0 +1,118 @@
+// What a backend computes for Linear layers whose weights stay MXFP4: y = x W^T + bias.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "mxfp4/base/context.h"
+#include "mxfp4/codec/nibble.h"
+#include "mxfp4/tensor/dtype.h"
+
+namespace mxfp4::kernel {
+
+/// How activations enter the product.
+enum class Activation : std::uint8_t {
+  exact,  ///< as given: against sum |w * x| the error is at most 2^-18 (rms over a token's outputs) and 2^-13
+          ///< (each)
+  int8,   ///< symmetric 8-bit integers with one scale per block of 32
+  mxfp8,  ///< E4M3 with one E8M0 scale per block of 32 (OCP MX v1.0: floor rule, saturating)
+};
+
+/// How one token stands in its record: chosen from the token alone, so that the same token always gives the
+/// same bits.
+enum class TokenFormat : std::uint8_t {
+  digits1,  ///< per block of 32: integers of one, two or three signed 8-bit digits, and a scale
+  digits2,
+  digits3,
+  floats,  ///< f32
+  raw,     ///< f32, of a range that only the slow and general path can hold: NaN, infinity, ratios above 2^80
+};
+inline constexpr int kTokenFormats = 5;
+
+/// Weights are packed in groups of so many rows.
+inline constexpr std::size_t kGroupRows = 16;
+
+/// What packing found out about a group.
+struct GroupInfo {
+  std::uint8_t base = 0;  ///< scale bytes are stored less this
+  bool wide = false;      ///< scale bytes too far apart, or NaN: stored as they are, for the general path
+  float concentration =
+      0.0f;  ///< mean over its rows of sum s^2 / (sum s)^2, s the scales: 1 / blocks if all are alike
+};
+
+/// Packs rows [first_group * 16, ...) of a matrix; out and info are those of the first of these groups.
+struct PackArgs {
+  const std::uint8_t* codes = nullptr;   ///< of row 0: rows * blocks * 16 bytes
+  const std::uint8_t* scales = nullptr;  ///< of row 0: rows * blocks bytes
+  std::size_t rows = 0;                  ///< of the whole matrix; the last group is completed with zeros
+  std::size_t blocks = 0;                ///< of a row
+  std::size_t first_group = 0;
+  std::size_t groups = 0;
+  std::byte* out = nullptr;  ///< groups * group_bytes(blocks), aligned to 64
+  GroupInfo* info = nullptr;
+};
+
+/// One token's activations, normalised and ready for the product.
+struct TokenPlan {
+  TokenFormat format = TokenFormat::raw;
+  int exponent = 0;  ///< the record holds x * 2^-exponent
+};
+
+struct PlanArgs {
+  const float* x = nullptr;  ///< blocks * 32 values, zeros behind the last column
+  std::size_t blocks = 0;
+  Activation activation = Activation::exact;
+  float concentration = 0.0f;  ///< mean of the weight's groups: how few blocks may decide a result
+  bool wide = false;           ///< some group of the weight is: exact tokens are kept as floats
+};
+
+struct EncodeArgs {
+  const float* x = nullptr;
+  std::size_t blocks = 0;
+  Activation activation = Activation::exact;
+  NibbleOrder order = NibbleOrder::interleaved;  ///< of the weight that the token will meet
+  TokenPlan plan;
+  std::byte* record = nullptr;  ///< record_bytes(plan.format, blocks), aligned to 4
+};
+
+/// A token in a product.
+struct Token {
+  TokenPlan plan;
+  const std::byte* record = nullptr;
+  void* out = nullptr;  ///< where its row of outputs begins
+};
+
+/// outputs [first_group * 16, ...) of all tokens, which are sorted by format.
+struct MultiplyArgs {
+  const std::byte* weights = nullptr;  ///< packed, of group 0
+  const GroupInfo* info = nullptr;     ///< of group 0
+  std::size_t rows = 0;                ///< of the whole matrix
+  std::size_t blocks = 0;
+  std::size_t first_group = 0;
+  std::size_t groups = 0;
+  const Token* tokens = nullptr;
+  std::size_t count = 0;
+  const float* bias = nullptr;   ///< of row 0, or null
+  Dtype dtype = Dtype::f32;      ///< of the outputs: F32, BF16, F16
+  std::byte* scratch = nullptr;  ///< scratch_bytes(count), aligned to 64, for this call alone
+};
+
+/// The operations of one backend for Linear layers. Every member is thread-safe and does not throw.
+struct LinearOps {
+  std::size_t (*group_bytes)(std::size_t blocks) noexcept;
+  void (*pack)(const PackArgs&) noexcept;
+
+  TokenPlan (*plan)(const PlanArgs&) noexcept;
+  std::size_t (*record_bytes)(TokenFormat format, std::size_t blocks) noexcept;
+  void (*encode)(const EncodeArgs&) noexcept;
+
+  /// Groups that one call should take at least, for its tables and tiles to pay.
+  std::size_t (*preferred_groups)(std::size_t tokens) noexcept;
+  std::size_t (*scratch_bytes)(std::size_t tokens) noexcept;
+  void (*multiply)(const MultiplyArgs&) noexcept;
+};
+
+/// The kernels for an instruction set; the machine must support it.
+const LinearOps& cpu_linear_ops(Isa isa) noexcept;
+
+}  // namespace mxfp4::kernel

@@ -1,0 +1,63 @@
+// A Linear layer whose weight stays MXFP4: y = x W^T + bias.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "mxfp4/base/context.h"
+#include "mxfp4/kernel/linear_ops.h"
+#include "mxfp4/tensor/dtype.h"
+#include "mxfp4/tensor/mxfp4_tensor.h"
+#include "mxfp4/tensor/view.h"
+
+namespace mxfp4 {
+
+using kernel::Activation;
+
+struct LinearOptions {
+  /// Copy the weight once into the layout of the kernels, which is the fastest for any number of tokens.
+  /// Without it the weight is used where it lies (in a mapped file, say), which must then outlive the layer.
+  bool pack = true;
+  /// Called while packing, from any of the threads, with ranges of rows that will not be read again.
+  std::function<void(std::int64_t first_row, std::int64_t rows)> done_with = {};
+  Context context = {};  ///< threads to pack with, and the instruction set, which forward() uses as well
+};
+
+struct ForwardOptions {
+  Activation activation = Activation::exact;
+  int threads = available_threads();
+};
+
+/// y[..., N] = x[..., K] W^T + bias. Results depend neither on the number of threads nor on the instruction
+/// set, and those of a token not on the tokens beside it. Movable; forward() may be called from several
+/// threads at once.
+class Linear {
+ public:
+  /// `weight` is [N, K] in blocks of 32, K the logical number of columns; the bias has N values, or none.
+  /// Throws Error invalid_argument for another rank, block size or number of biases, unsupported if the
+  /// machine lacks the context's instruction set, out_of_memory.
+  explicit Linear(const Mxfp4View& weight, std::span<const float> bias = {},
+                  const LinearOptions& options = {});
+  Linear(Linear&&) noexcept;
+  Linear& operator=(Linear&&) noexcept;
+  ~Linear();
+
+  std::int64_t rows() const noexcept;     ///< N, the outputs
+  std::int64_t columns() const noexcept;  ///< K, the inputs
+  bool packed() const noexcept;
+  std::size_t memory() const noexcept;  ///< bytes that this layer owns
+
+  /// x: F32, BF16 or F16, [..., K], any strides. Writes [..., N] elements of `dtype` (F32, BF16, F16) without
+  /// gaps to y, which must not overlap x. NaN and infinity make the outputs of their own token NaN or
+  /// infinite. Throws Error invalid_argument for another dtype, or when the last dimension of x is not K.
+  void forward(const DenseView& x, Dtype dtype, void* y, const ForwardOptions& options = {}) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mxfp4
