@@ -6,6 +6,9 @@
 #include <sstream>
 
 #include <sched.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include "mxfp4/base/fail_internal.h"
 
@@ -19,7 +22,7 @@ struct IsaInfo {
 };
 
 constexpr IsaInfo kIsas[] = {
-#define MXFP4_ISA_NAME(name, features) {Isa::name, #name, features},
+#define MXFP4_ISA_NAME(name, codec, linear, features) {Isa::name, #name, features},
 #include "mxfp4/base/isas.inc"
 #undef MXFP4_ISA_NAME
 };
@@ -73,6 +76,9 @@ std::vector<std::string> machine_features() {
   MXFP4_FEATURE("avx512vbmi");
   MXFP4_FEATURE("avx512vnni");
 #undef MXFP4_FEATURE
+  // AVX-VNNI (CPUID leaf 7, subleaf 1, EAX bit 4), which older compilers have no name for.
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & 1u << 4) != 0) features.push_back("avxvnni");
 #endif
   return features;
 }
