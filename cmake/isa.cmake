@@ -1,7 +1,7 @@
-# Each file mxfp4/kernel/cpu/{isa,linear}_<name>.cpp is compiled for its own instruction set; the program chooses at run
-# time.
+# Each file mxfp4/kernel/cpu/{isa,linear,limits}_<name>.cpp is compiled for its own instruction set; the program chooses
+# at run time.
 function(mxfp4_isa name)
-  foreach(kind isa linear)
+  foreach(kind isa linear limits)
     set_source_files_properties(mxfp4/kernel/cpu/${kind}_${name}.cpp PROPERTIES COMPILE_OPTIONS "${ARGN}")
   endforeach()
 endfunction()

@@ -1,6 +1,8 @@
-// The kernels of this folder: base/isas.inc names them; isa_<name>.cpp and linear_<name>.cpp make them.
+// The kernels of this folder: base/isas.inc names them; {isa,linear,limits}_<name>.cpp make
+// them. What limits a kernel for layers is measured with the same instructions.
 #pragma once
 
+#include "mxfp4/kernel/limit_ops.h"
 #include "mxfp4/kernel/linear_ops.h"
 #include "mxfp4/kernel/ops.h"
 
@@ -10,6 +12,7 @@
   }                                                   \
   namespace mxfp4::kernel::linear {                   \
   extern const LinearOps kLinearOps;                  \
+  extern const LimitOps kLimitOps;                    \
   }
 #include "mxfp4/base/isas.inc"
 #undef MXFP4_ISA_NAME

@@ -21,4 +21,13 @@ const LinearOps& cpu_linear_ops(Isa isa) noexcept {
   return *kTables[static_cast<int>(isa)];
 }
 
+const LimitOps& cpu_limit_ops(Isa isa) noexcept {
+  static constexpr const LimitOps* kTables[] = {
+#define MXFP4_ISA_NAME(name, codec, linear, features) &linear::kLimitOps,
+#include "mxfp4/base/isas.inc"
+#undef MXFP4_ISA_NAME
+  };
+  return *kTables[static_cast<int>(isa)];
+}
+
 }  // namespace mxfp4::kernel
