@@ -24,6 +24,13 @@ constexpr IsaInfo kIsas[] = {
 #undef MXFP4_ISA_NAME
 };
 
+// Whether this build computes what is beyond AVX2 through SIMDe, on any machine: slow, and for tests only.
+#ifdef MXFP4_EMULATE
+constexpr bool kEmulated = true;
+#else
+constexpr bool kEmulated = false;
+#endif
+
 const IsaInfo& info(Isa isa) {
   return kIsas[static_cast<int>(isa)];
 }
@@ -62,7 +69,7 @@ std::vector<std::string> machine_features() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
 #define MXFP4_FEATURE(name) \
-  if (__builtin_cpu_supports(name)) features.push_back(name)
+  if (kEmulated || __builtin_cpu_supports(name)) features.push_back(name)
   MXFP4_FEATURE("avx2");
   MXFP4_FEATURE("fma");
   MXFP4_FEATURE("bmi2");
@@ -110,7 +117,9 @@ std::string machine_name() {
   std::ifstream cpuinfo("/proc/cpuinfo");
   for (std::string line; std::getline(cpuinfo, line);) {
     const std::size_t colon = line.find(": ");
-    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+    if (line.starts_with("model name") && colon != std::string::npos) {
+      return line.substr(colon + 2) + (kEmulated ? " (emulated beyond AVX2)" : "");
+    }
   }
   return "unknown";
 }
