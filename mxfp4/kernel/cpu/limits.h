@@ -38,9 +38,19 @@ void read(const ReadArgs& args) noexcept {
 inline constexpr std::size_t kChains = 12;
 
 /// A value that the compiler does not see through: it can neither drop, hoist nor merge what makes it.
+/// One wider than registers, which is emulated, lies in memory.
 template <class Vector>
 void make_opaque(Vector& x) noexcept {
-  asm volatile("" : "+x"(x));
+#ifdef __AVX512F__
+  constexpr std::size_t kRegister = 64;
+#else
+  constexpr std::size_t kRegister = 32;
+#endif
+  if constexpr (sizeof x <= kRegister) {
+    asm volatile("" : "+x"(x));
+  } else {
+    asm volatile("" : "+m"(x));
+  }
 }
 
 template <class Step, std::size_t... kChain>
