@@ -1,16 +1,32 @@
+#include <algorithm>
+#include <cstring>
+#include <sstream>
+
 #include <fmt/format.h>
 
-#include "mxfp4/base/context.h"
-#include "mxfp4/cli/bench_codec.h"
+#include "mxfp4/base/error.h"
+#include "mxfp4/cli/bench_kinds.h"
 #include "mxfp4/cli/options.h"
-#include "mxfp4/cli/table.h"
 #include "mxfp4/cli/verb.h"
+#include "mxfp4/codec/float16.h"
 #include "mxfp4/quantize/quantize.h"
 
 namespace mxfp4::cli {
 namespace {
 
-constexpr std::uint64_t kMostRows = 1 << 24;
+constexpr std::uint64_t kMost = 1 << 24;
+
+struct Kind {
+  const char* name;
+  BenchReport (*run)(const BenchOptions&);
+  const char* options;  ///< that it has besides --rows, --cols and --threads, each between blanks
+};
+constexpr Kind kKinds[] = {
+    {"quantize", bench_quantize, " --dtype --preset --scale "},
+    {"dequantize", bench_dequantize, " --dtype --preset --scale "},
+    {"linear", bench_linear, " --tokens --activation --dtype --outliers "},
+    {"pack", bench_pack, " "},
+};
 
 std::vector<std::string> names_of(const auto& table) {
   std::vector<std::string> names;
@@ -21,75 +37,79 @@ std::vector<std::string> names_of(const auto& table) {
 class Bench : public Verb {
  public:
   void declare(CLI::App& app) override {
-    app.add_option("WHAT", what_, "quantize or dequantize")
+    app_ = &app;
+    app.add_option("WHAT", what_, "quantize, dequantize, linear or pack")
         ->required()
-        ->check(CLI::IsMember({"quantize", "dequantize"}));
-    add_number(app, "--rows", bench_.rows, 1, kMostRows, "Rows of the matrix (default: 8192)");
-    add_number(app, "--cols", bench_.columns, 1, kMostRows, "Its columns (default: 8192)");
-    add_choice(app, "--dtype", dtype_, {"f32", "bf16", "f16"}, "DTYPE", "Its dense elements (default: bf16)");
+        ->check(CLI::IsMember(names_of(kKinds)));
+    add_number(app, "--rows", options_.rows, 1, kMost, "Rows of the matrix (default: 8192; layers: 4096)");
+    add_number(app, "--cols", options_.columns, 1, kMost, "Its columns (default: as --rows)");
+    add_number(app, "--threads", options_.threads, 1, 1024, "Threads to use (default: 1)");
+    add_choice(app, "--dtype", options_.dtype, {"f32", "bf16", "f16"}, "DTYPE",
+               "Dense elements: the matrix (default: bf16), or what goes into a layer and comes out of it "
+               "(default: f32)");
+    const char* const codec = "quantize and dequantize";
     CLI::Option* const preset = add_choice(app, "--preset", preset_, names_of(presets()), "PRESET",
                                            "How to quantise (default: mxfp4)");
+    preset->group(codec);
     add_choice(app, "--scale", scale_, names_of(kScaleRules), "RULE", "How scales are chosen")
-        ->excludes(preset);
-    add_number(app, "--threads", bench_.threads, 1, 1024, "Threads to use (default: 1)");
+        ->excludes(preset)
+        ->group(codec);
+    const char* const layer = "linear";
+    add_number(app, "--tokens", options_.tokens, 1, 1 << 20, "Rows that are multiplied at once (default: 1)")
+        ->group(layer);
+    add_choice(app, "--activation", activation_, {kActivations.begin(), kActivations.end()}, "ACTIVATION",
+               "How they enter the product (default: exact)")
+        ->group(layer);
+    app.add_flag("--outliers", options_.outliers, "Make one in 128 of their channels a thousand times larger")
+        ->group(layer);
     app.footer(
-        "  mxfp4 bench quantize --dtype f32 --scale t725\n  mxfp4 bench dequantize --threads 2 --json");
+        "  mxfp4 bench quantize --dtype f32 --scale t725\n"
+        "  mxfp4 bench linear --rows 5760 --cols 2880 --tokens 4 --activation int8 --threads 2\n"
+        "  mxfp4 bench pack --json");
   }
 
   void run(Console& console) override {
-    bench_.dtype = dtype_ == "f32" ? Dtype::f32 : dtype_ == "f16" ? Dtype::f16 : Dtype::bf16;
-    if (!preset_.empty()) bench_.recipe = find_preset(preset_)->recipe;
-    if (!scale_.empty()) bench_.recipe.scale = *parse_scale_rule(scale_);
-    const CodecTimings timings = what_ == "quantize" ? time_quantize(bench_) : time_dequantize(bench_);
-    if (console.json) return console.print_json(to_json(timings));
-    if (!console.quiet) console.print(to_text(timings, console.out));
+    const Kind& kind =
+        *std::find_if(std::begin(kKinds), std::end(kKinds), [&](const Kind& k) { return k.name == what_; });
+    refuse_options_of_others(kind);
+    if (!preset_.empty()) options_.recipe = find_preset(preset_)->recipe;
+    if (!scale_.empty()) options_.recipe.scale = *parse_scale_rule(scale_);
+    const auto activation = std::find(kActivations.begin(), kActivations.end(), activation_);
+    options_.activation = static_cast<kernel::Activation>(activation - kActivations.begin());
+    const BenchReport report = kind.run(options_);
+    if (console.json) return console.print_json(report.json);
+    if (!console.quiet) console.print(report.table.text(console.out));
+    for (const std::string& warning : report.warnings) console.warn(warning);
   }
 
  private:
-  static double rate(const CodecTimings& timings, const Timing& timing) {
-    return timings.dense_bytes / timing.seconds / 1e9;
-  }
-
-  Json to_json(const CodecTimings& timings) const {
-    const Timing& limit = timings.limit();
-    Json results = Json::array(), limits = Json::object();
-    for (const Timing& timing : timings.cases) {
-      results.push_back({{"case", timing.name},
-                         {"dtype", dtype_},
-                         {"rule", info(bench_.recipe.scale).name},
-                         {"rows", bench_.rows},
-                         {"cols", bench_.columns},
-                         {"threads", bench_.threads},
-                         {"isa", to_string(default_isa())},
-                         {"seconds", timing.seconds},
-                         {"gb_per_s", rate(timings, timing)},
-                         {"limit", {{"name", limit.name}, {"value", rate(timings, limit)}}},
-                         {"percent_of_limit", 100 * limit.seconds / timing.seconds}});
-    }
-    for (const Timing& timing : timings.limits) limits[timing.name] = rate(timings, timing);
-    return {{"results", results}, {"limits", limits}};
-  }
-
-  std::string to_text(const CodecTimings& timings, const Screen& screen) const {
-    const Timing& limit = timings.limit();
-    Table table({{"on " + std::string(to_string(default_isa()))},
-                 {"GB/s of " + dtype_, Align::right},
-                 {"of the limit", Align::right}});
-    for (const auto* list : {&timings.cases, &timings.limits}) {
-      for (const Timing& timing : *list) {
-        table.row({{timing.name},
-                   {fmt::format("{:.2f}", rate(timings, timing))},
-                   {fmt::format("{:.0f} %", 100 * limit.seconds / timing.seconds)}});
+  void refuse_options_of_others(const Kind& kind) const {
+    for (const Kind& other : kKinds) {
+      std::istringstream names(other.options);
+      for (std::string name; names >> name;) {
+        const bool of_kind = std::string_view(kind.options).find(" " + name + " ") != std::string::npos;
+        if (app_->count(name) == 0 || of_kind) continue;
+        throw Error(ErrorCode::invalid_argument,
+                    fmt::format("bench {}: {} is for {}", what_, name, other.name));
       }
     }
-    return table.text(screen);
   }
 
-  CodecBench bench_;
-  std::string what_, dtype_ = "bf16", preset_, scale_;
+  CLI::App* app_ = nullptr;
+  BenchOptions options_;
+  std::string what_, preset_, scale_, activation_ = kActivations.front();
 };
 
 }  // namespace
+
+Dtype dense_dtype(const std::string& name) noexcept {
+  return name == "f32" ? Dtype::f32 : name == "f16" ? Dtype::f16 : Dtype::bf16;
+}
+
+void write_element(float x, Dtype dtype, std::byte* to) noexcept {
+  const std::uint16_t half = dtype == Dtype::f16 ? f32_to_f16(x) : f32_to_bf16(x);
+  dtype == Dtype::f32 ? std::memcpy(to, &x, sizeof x) : std::memcpy(to, &half, sizeof half);
+}
 
 std::unique_ptr<Verb> make_bench() {
   return std::make_unique<Bench>();

@@ -1,55 +1,32 @@
-#include "mxfp4/cli/bench_codec.h"
-
 #include <algorithm>
-#include <chrono>
-#include <cstdlib>
-#include <cstring>
 #include <functional>
-#include <memory>
 #include <random>
 
-#include <sys/mman.h>
+#include <fmt/format.h>
 
-#include "mxfp4/base/error.h"
 #include "mxfp4/base/parallel.h"
-#include "mxfp4/codec/float16.h"
+#include "mxfp4/cli/bench_kinds.h"
+#include "mxfp4/cli/bench_turns.h"
 #include "mxfp4/kernel/ops.h"
+#include "mxfp4/quantize/quantize.h"
 
 namespace mxfp4::cli {
 namespace {
 
-constexpr int kRounds = 15;
 constexpr std::size_t kAhead = 4096;  // bytes, of a pass that prefetches
-constexpr std::size_t kHugePage = 2 << 20;
-
-/// Memory in huge pages where the system has them: what is measured are kernels, not tables of pages.
-class Buffer {
- public:
-  explicit Buffer(std::size_t bytes) : size_((bytes + kHugePage - 1) / kHugePage * kHugePage) {
-    data_.reset(static_cast<std::byte*>(std::aligned_alloc(kHugePage, size_)));
-    if (data_ == nullptr) throw Error(ErrorCode::out_of_memory, "bench: no memory for the buffers");
-    ::madvise(data_.get(), size_, MADV_HUGEPAGE);
-    std::memset(data_.get(), 0, size_);
-  }
-  std::byte* data() const noexcept { return data_.get(); }
-  std::uint8_t* bytes() const noexcept { return reinterpret_cast<std::uint8_t*>(data_.get()); }
-
- private:
-  struct Free {
-    void operator()(std::byte* p) const noexcept { std::free(p); }
-  };
-  std::size_t size_;
-  std::unique_ptr<std::byte, Free> data_;
-};
+constexpr std::int64_t kRows = 8192, kColumns = 8192;
 
 /// A matrix, its dense and its quantised side, and threads that take equal runs of its rows.
 class Work {
  public:
-  explicit Work(const CodecBench& bench)
-      : bench_(bench),
-        element_bytes_(static_cast<std::size_t>(bits_of(bench.dtype)) / 8),
-        rows_(static_cast<std::size_t>(bench.rows)),
-        columns_(static_cast<std::size_t>(bench.columns)),
+  explicit Work(const BenchOptions& options)
+      : threads_(options.threads),
+        recipe_(options.recipe),
+        dtype_name_(options.dtype.empty() ? "bf16" : options.dtype),
+        dtype_(dense_dtype(dtype_name_)),
+        element_bytes_(static_cast<std::size_t>(bits_of(dtype_)) / 8),
+        rows_(static_cast<std::size_t>(options.rows == 0 ? kRows : options.rows)),
+        columns_(static_cast<std::size_t>(options.columns == 0 ? kColumns : options.columns)),
         blocks_((columns_ + 31) / 32),
         dense_(rows_ * columns_ * element_bytes_),
         packed_(rows_ * blocks_ * 17) {
@@ -58,24 +35,26 @@ class Work {
     std::vector<float> period((1 << 20) - 32);  // of whole blocks, and of no power of two
     for (float& x : period) x = normal(random);
     for (std::size_t i = 0; i < rows_ * columns_; ++i) {
-      const float x = period[i % period.size()];
-      const std::uint16_t half = bench.dtype == Dtype::f16 ? f32_to_f16(x) : f32_to_bf16(x);
-      std::memcpy(dense_.data() + i * element_bytes_,
-                  bench.dtype == Dtype::f32 ? static_cast<const void*>(&x) : &half, element_bytes_);
+      write_element(period[i % period.size()], dtype_, dense_.data() + i * element_bytes_);
     }
   }
 
-  std::size_t dense_bytes() const noexcept { return rows_ * columns_ * element_bytes_; }
+  double dense_bytes() const noexcept { return static_cast<double>(rows_ * columns_ * element_bytes_); }
+  const std::string& dtype_name() const noexcept { return dtype_name_; }
+  Json json() const {
+    return {{"case", ""},       {"dtype", dtype_name_}, {"rule", info(recipe_.scale).name}, {"rows", rows_},
+            {"cols", columns_}, {"threads", threads_},  {"isa", to_string(default_isa())}};
+  }
 
   void quantize(bool with_statistics) const {
-    std::vector<ErrorStats> stats(static_cast<std::size_t>(bench_.threads));
+    std::vector<ErrorStats> stats(static_cast<std::size_t>(threads_));
     over_rows([&](std::size_t part, std::size_t first, std::size_t count) {
       kernel::QuantizeArgs args;
       args.x = dense_.data() + first * columns_ * element_bytes_;
-      args.dtype = bench_.dtype;
+      args.dtype = dtype_;
       args.rows = count;
       args.columns = columns_;
-      args.recipe = bench_.recipe;
+      args.recipe = recipe_;
       args.codes = codes(first);
       args.scales = scales(first);
       args.stats = with_statistics ? &stats[part] : nullptr;
@@ -91,7 +70,7 @@ class Work {
       args.scales = scales(first);
       args.rows = count;
       args.columns = columns_;
-      args.dtype = bench_.dtype;
+      args.dtype = dtype_;
       args.out = dense_.data() + first * columns_ * element_bytes_;
       args.streaming = true;
       ops().dequantize(args);
@@ -114,12 +93,6 @@ class Work {
 
  private:
   static const kernel::Ops& ops() { return kernel::cpu_ops(default_isa()); }
-  static Isa best_isa() {
-    for (const Isa isa : built_isas()) {
-      if (supported(isa)) return isa;
-    }
-    return Isa::scalar;
-  }
 
   std::uint8_t* codes(std::size_t row) const noexcept { return packed_.bytes() + row * blocks_ * 16; }
   std::uint8_t* scales(std::size_t row) const noexcept {
@@ -127,77 +100,72 @@ class Work {
   }
 
   void over_rows(const std::function<void(std::size_t, std::size_t, std::size_t)>& body) const {
-    const auto parts = static_cast<std::size_t>(bench_.threads);
-    parallel_for({bench_.threads, default_isa()}, parts, [&](int, std::size_t part) {
+    const auto parts = static_cast<std::size_t>(threads_);
+    parallel_for({threads_, default_isa()}, parts, [&](int, std::size_t part) {
       const std::size_t first = rows_ * part / parts;
       body(part, first, rows_ * (part + 1) / parts - first);
     });
   }
 
-  CodecBench bench_;
+  int threads_;
+  Recipe recipe_;
+  std::string dtype_name_;
+  Dtype dtype_;
   std::size_t element_bytes_, rows_, columns_, blocks_;
   Buffer dense_, packed_;
 };
 
-struct Candidate {
-  std::string name;
-  std::function<void()> run;
-};
-
-double seconds_of(const std::function<void()>& run) {
-  const auto begin = std::chrono::steady_clock::now();
-  run();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-/// Runs all candidates in turn, so that what else the machine does meets all of them.
-std::vector<Timing> medians(const std::vector<Candidate>& candidates) {
-  std::vector<std::vector<double>> seconds(candidates.size());
-  for (int round = -1; round < kRounds; ++round) {  // the first one warms up
-    for (std::size_t i = 0; i < candidates.size(); ++i) {
-      const double taken = seconds_of(candidates[i].run);
-      if (round >= 0) seconds[i].push_back(taken);
+BenchReport report_on(const Work& work, std::vector<Candidate> candidates, bool from_dense) {
+  const std::size_t cases = candidates.size();
+  for (const bool streaming : {false, true}) {
+    for (const std::size_t ahead : {std::size_t{0}, kAhead}) {
+      candidates.push_back(
+          {fmt::format("pass{}{}", ahead == 0 ? "" : ", prefetching", streaming ? ", streaming stores" : ""),
+           work.dense_bytes(),
+           [&work, from_dense, streaming, ahead] { work.pass(from_dense, streaming, ahead); }});
     }
   }
-  std::vector<Timing> timings;
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
-    std::nth_element(seconds[i].begin(), seconds[i].begin() + kRounds / 2, seconds[i].end());
-    timings.push_back({candidates[i].name, seconds[i][kRounds / 2]});
-  }
-  return timings;
-}
+  const std::vector<Timed> timed = time_in_turns(candidates);
+  const Timed& limit =
+      *std::min_element(timed.begin() + static_cast<std::ptrdiff_t>(cases), timed.end(),
+                        [](const Timed& a, const Timed& b) { return a.median() < b.median(); });
 
-CodecTimings timed(const Work& work, std::vector<Candidate> candidates, bool from_dense) {
-  const std::size_t cases = candidates.size();
-  candidates.push_back({"pass", [&] { work.pass(from_dense, false, 0); }});
-  candidates.push_back({"pass, prefetching", [&] { work.pass(from_dense, false, kAhead); }});
-  candidates.push_back({"pass, streaming stores", [&] { work.pass(from_dense, true, 0); }});
-  candidates.push_back({"pass, prefetching, streaming stores", [&] { work.pass(from_dense, true, kAhead); }});
-  const std::vector<Timing> timings = medians(candidates);
-  const auto first_limit = timings.begin() + static_cast<std::ptrdiff_t>(cases);
-  return {
-      static_cast<double>(work.dense_bytes()), {timings.begin(), first_limit}, {first_limit, timings.end()}};
+  Json results = Json::array(), limits = Json::object();
+  Table table({{"on " + std::string(to_string(default_isa()))},
+               {fmt::format("GB/s of {}", work.dtype_name()), Align::right},
+               {"of the limit", Align::right}});
+  for (std::size_t i = 0; i < timed.size(); ++i) {
+    const double gb_per_s = timed[i].rate() / 1e9, percent = 100 * limit.median() / timed[i].median();
+    table.row({{timed[i].name}, {fmt::format("{:.2f}", gb_per_s)}, {fmt::format("{:.0f} %", percent)}});
+    if (i >= cases) {
+      limits[timed[i].name] = gb_per_s;
+      continue;
+    }
+    Json result = work.json();
+    result["case"] = timed[i].name;
+    result["seconds"] = timed[i].median();
+    result["gb_per_s"] = gb_per_s;
+    result["limit"] = {{"name", limit.name}, {"value", limit.rate() / 1e9}};
+    result["percent_of_limit"] = percent;
+    results.push_back(std::move(result));
+  }
+  return {{{"results", results}, {"limits", limits}}, std::move(table), {}};
 }
 
 }  // namespace
 
-const Timing& CodecTimings::limit() const noexcept {
-  return *std::min_element(limits.begin(), limits.end(),
-                           [](const Timing& a, const Timing& b) { return a.seconds < b.seconds; });
+BenchReport bench_quantize(const BenchOptions& options) {
+  const Work work(options);
+  return report_on(work,
+                   {{"quantize", work.dense_bytes(), [&] { work.quantize(false); }},
+                    {"quantize, with statistics", work.dense_bytes(), [&] { work.quantize(true); }}},
+                   true);
 }
 
-CodecTimings time_quantize(const CodecBench& bench) {
-  const Work work(bench);
-  return timed(work,
-               {{"quantize", [&] { work.quantize(false); }},
-                {"quantize, with statistics", [&] { work.quantize(true); }}},
-               true);
-}
-
-CodecTimings time_dequantize(const CodecBench& bench) {
-  const Work work(bench);
+BenchReport bench_dequantize(const BenchOptions& options) {
+  const Work work(options);
   work.quantize(false);
-  return timed(work, {{"dequantize", [&] { work.dequantize(); }}}, false);
+  return report_on(work, {{"dequantize", work.dense_bytes(), [&] { work.dequantize(); }}}, false);
 }
 
 }  // namespace mxfp4::cli

@@ -2,6 +2,8 @@
 
 import pytest
 
+LAYER = ("bench", "linear", "--rows", 80, "--cols", 96)
+
 
 @pytest.mark.parametrize("what, cases", [("quantize", 2), ("dequantize", 1)])
 def test_reports_rates_beside_passes_over_the_same_bytes(mxfp4, what, cases):
@@ -13,3 +15,65 @@ def test_reports_rates_beside_passes_over_the_same_bytes(mxfp4, what, cases):
         assert result["gb_per_s"] == pytest.approx(64 * 96 * 4 / result["seconds"] / 1e9)
         assert result["limit"]["value"] == max(report["limits"].values())
         assert result["percent_of_limit"] == pytest.approx(100 * result["gb_per_s"] / result["limit"]["value"])
+
+
+@pytest.mark.parametrize("activation, peak", [("exact", "f32 FMA"), ("int8", "int8 dot product"), ("mxfp8", "f32 FMA")])
+@pytest.mark.parametrize("tokens, threads", [(1, 1), (5, 2)])
+def test_a_layer_is_held_against_the_roofline_of_limits_of_the_same_run(mxfp4, activation, peak, tokens, threads):
+    report = mxfp4.json(*LAYER, "--tokens", tokens, "--activation", activation, "--threads", threads)
+    [result] = report["results"]
+    limits = report["limits"]
+    given = {"case": "linear", "rows": 80, "cols": 96, "tokens": tokens, "activation": activation, "threads": threads}
+    assert given.items() <= result.items()
+    reads = {name: rate for name, rate in limits.items() if name.startswith("read, ")}
+    assert len(reads) == 6 and limits["read bandwidth"] == max(reads.values())
+
+    read = 80 * 96 * 17 / 32 / limits["read bandwidth"] / 1e9
+    compute = 2 * 80 * 96 * tokens / limits[peak] / 1e9
+    assert result["weight_bytes"] == 80 * 96 * 17 / 32
+    assert result["percent_of_limit"] == pytest.approx(100 * max(read, compute) / result["seconds"])
+    assert result["percent_of_read_bandwidth"] == pytest.approx(100 * read / result["seconds"])
+    for name, field in [("int8 dot product", "percent_of_int8_peak"), ("f32 FMA", "percent_of_f32_peak")]:
+        assert result[field] == pytest.approx(100 * 2 * 80 * 96 * tokens / limits[name] / 1e9 / result["seconds"])
+
+    name = "read bandwidth" if read >= compute else peak
+    assert result["limit"] == {"name": name, "value": limits[name]}
+    rate = result["gb_per_s" if read >= compute else "gop_per_s"]
+    assert rate == pytest.approx(result["percent_of_limit"] / 100 * limits[name])
+    assert ("gb_per_s" in result) != ("gop_per_s" in result)
+
+
+@pytest.mark.parametrize("activation, least, most", [("exact", 0, 2**-18), ("int8", 1e-5, 1e-3), ("mxfp8", 1e-4, 1e-2)])
+def test_a_layers_error_is_that_of_its_activation(mxfp4, activation, least, most):
+    [result] = mxfp4.json(*LAYER, "--tokens", 3, "--activation", activation)["results"]
+    assert least <= result["relative_error"] <= most
+    assert result["relative_error"] < result["relative_error_norm"] < 100 * result["relative_error"] + 1e-7
+
+
+def test_half_precision_outputs_and_outliers_reach_the_layer(mxfp4):
+    exact, half, outliers = (
+        mxfp4.json(*LAYER, *options)["results"][0]["relative_error_norm"]
+        for options in ([], ["--dtype", "f16"], ["--outliers", "--activation", "int8"])
+    )
+    assert exact < 1e-5 < half < 1e-3
+    assert outliers > 1e-3
+
+
+def test_weights_that_the_caches_hold_are_warned_of(mxfp4):
+    report = mxfp4.json(*LAYER)
+    assert any("caches may hold them" in warning for warning in report["warnings"])
+
+
+def test_packing_is_held_against_memcpy(mxfp4):
+    report = mxfp4.json("bench", "pack", "--rows", 80, "--cols", 96, "--threads", 2)
+    [result] = report["results"]
+    assert result["case"] == "pack" and result["limit"] == {"name": "memcpy", "value": report["limits"]["memcpy"]}
+    assert result["gb_per_s"] == pytest.approx(80 * 96 * 17 / 32 / result["seconds"] / 1e9)
+    assert result["percent_of_limit"] == pytest.approx(100 * result["gb_per_s"] / result["limit"]["value"])
+    assert result["packed_bytes"] >= result["weight_bytes"]
+
+
+@pytest.mark.parametrize("what, option", [("pack", "--tokens"), ("quantize", "--tokens"), ("linear", "--scale")])
+def test_options_of_another_kind_are_refused(mxfp4, what, option):
+    value = {"--tokens": 4, "--scale": "t725"}[option]
+    assert f"bench {what}: {option} is for" in mxfp4("bench", what, option, value, status=2).err

@@ -1,0 +1,54 @@
+#include "mxfp4/cli/bench_weights.h"
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+
+#include "mxfp4/quantize/quantize.h"
+
+namespace mxfp4::cli {
+namespace {
+
+constexpr std::int64_t kDefault = 4096;
+constexpr std::size_t kPeriod = 32749;  // blocks of distinct weights: a prime, so that rows differ
+
+std::size_t or_default(std::int64_t size) {
+  return static_cast<std::size_t>(size == 0 ? kDefault : size);
+}
+
+}  // namespace
+
+BenchWeights::BenchWeights(const BenchOptions& options, std::size_t buffers)
+    : rows(or_default(options.rows)),
+      columns(or_default(options.columns)),
+      blocks((columns + 31) / 32),
+      rotation(bytes(), buffers) {
+  std::mt19937_64 random(1);
+  std::normal_distribution<float> normal(0.0f, 0.02f);
+  std::vector<float> dense(std::min(kPeriod, rows * blocks) * 32);
+  for (float& x : dense) x = normal(random);
+  const auto count = static_cast<std::int64_t>(dense.size());
+  const Mxfp4Tensor period = quantize(dense_view(dense.data(), Dtype::f32, {count}));
+  std::byte* const first = rotation.copy(0);
+  for (std::size_t block = 0; block < rows * blocks; ++block) {
+    const std::size_t from = block % period.scales.size();
+    std::memcpy(first + block * 16, period.codes.data() + from * 16, 16);
+    std::memcpy(first + rows * blocks * 16 + block, period.scales.data() + from, 1);
+  }
+  for (std::size_t copy = 1; copy < rotation.copies(); ++copy) {
+    std::memcpy(rotation.copy(copy), first, bytes());
+  }
+}
+
+Mxfp4View BenchWeights::view(std::size_t copy) const {
+  return {codes(copy), scales(copy), {static_cast<std::int64_t>(rows), static_cast<std::int64_t>(columns)}};
+}
+
+std::vector<float> BenchWeights::row(std::size_t index) const {
+  std::vector<float> values(columns);
+  dequantize({codes(0, index), scales(0, index), {1, static_cast<std::int64_t>(columns)}}, Dtype::f32,
+             values.data());
+  return values;
+}
+
+}  // namespace mxfp4::cli
