@@ -60,6 +60,7 @@ struct Avx2Dot {
   static Quad quad(const std::byte* from) noexcept { return broadcast_dword(from); }
   static void add(Sum& sum, Weights w, Quad x) noexcept {
     sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(w, x));
+    asm("" : "+x"(sum));  // else g++ makes all products of a block first, and has no registers for them
   }
   static Ints total(Sum sum) noexcept { return _mm256_madd_epi16(sum, _mm256_set1_epi16(1)); }
   template <int kBits>

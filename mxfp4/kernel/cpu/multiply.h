@@ -104,7 +104,7 @@ constexpr std::size_t kAhead = 8 << 10;
 
 /// The sums of a group's 16 rows and T tokens: sums[t][row].
 template <class I, int kDigits, int T>
-void direct_group(const std::byte* group, std::size_t blocks, const std::byte* const* tokens,
+[[gnu::noinline]] void direct_group(const std::byte* group, std::size_t blocks, const std::byte* const* tokens,
                   float* sums) noexcept {
   constexpr std::size_t kStride = 36 * kDigits + 4;
   typename I::Floats sum[I::kVectors][1][T];
@@ -119,7 +119,7 @@ void direct_group(const std::byte* group, std::size_t blocks, const std::byte* c
     __builtin_prefetch(group + kAhead);
     for (std::size_t b = 0; b < width; ++b, codes += kBlockCodes) {
       for (std::size_t line = 0; line < kBlockCodes; line += 64) __builtin_prefetch(codes + kAhead + line);
-#pragma GCC unroll 2
+#pragma GCC unroll 1
       for (int v = 0; v < I::kVectors; ++v) {
         const typename I::Floats scales = I::scales(group + b * kGroupRows + v * I::kLanes);
         add_block<I, kDigits, 1, T>(PackedWeights<I>{codes + v * kLaneBytes<I>}, &scales, records, sum[v]);
@@ -213,21 +213,20 @@ template <class I, int R, int T>
   for (auto& row : p) {
     for (auto& lane : row) lane = I::zero();
   }
-#pragma GCC unroll 2
-  for (int k = 0; k < 32; ++k) {  // nibble i of vector j
-    const int j = k / 8, i = k % 8, place = i % 2 * 16 + 4 * j + i / 2;
-    typename I::Floats w[R];
-#pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) {
-      w[r] = I::load(
-          reinterpret_cast<const float*>(weights + static_cast<std::size_t>(k) * Tile<I>::kStepBytes) +
-          r * I::kLanes);
-    }
+  for (int j = 0; j < 4; ++j) {
 #pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) {
-      const typename I::Floats x = I::broadcast(records[t] + 4 * place);
+    for (int i = 0; i < 8; ++i) {  // nibble i of vector j
+      const int place = i % 2 * 16 + 4 * j + i / 2;
+      typename I::Floats w[R];
 #pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) p[r][t] = I::fma(w[r], x, p[r][t]);
+      for (int r = 0; r < R; ++r) w[r] = I::load(reinterpret_cast<const float*>(weights) + r * I::kLanes);
+      weights += Tile<I>::kStepBytes;
+#pragma GCC unroll 8
+      for (int t = 0; t < T; ++t) {
+        const typename I::Floats x = I::broadcast(records[t] + 4 * place);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; ++r) p[r][t] = I::fma(w[r], x, p[r][t]);
+      }
     }
   }
 #pragma GCC unroll 8
@@ -239,7 +238,7 @@ template <class I, int R, int T>
 
 /// Adds a tile's blocks to the sums of T tokens: sums[t][row of the tile].
 template <class I, int kFormat, int T>
-void tile_product(const Tile<I>& tile, std::size_t blocks, const std::byte* const* tokens,
+[[gnu::noinline]] void tile_product(const Tile<I>& tile, std::size_t blocks, const std::byte* const* tokens,
                   float* sums) noexcept {
   constexpr int R = I::kTileVectors;
   constexpr TokenFormat kToken = static_cast<TokenFormat>(kFormat);
