@@ -97,20 +97,22 @@ class Completeness {
 
   // Which tensors another quantisation makes of a weight is not known here: of those the module counts.
   std::string known_as(const std::string& name) const {
-    return checkpoint_.foreign.empty() ? name : name.substr(0, name.rfind('.'));
+    const bool as_it_is = checkpoint_.foreign.empty() || name.ends_with(".bias");
+    return as_it_is ? name : name.substr(0, name.rfind('.'));
   }
   bool has(const std::string& name) const { return names_.count(known_as(name)) > 0; }
 
   // The dense name of a weight, also of codes or scales that have lost each other, of which find_pairs tells.
   std::string name_of(const Weight& weight) const {
-    if (weight.is_quantized() || weight.stored->dtype != Dtype::u8) return known_as(weight.name);
+    const bool may_be_half = checkpoint_.foreign.empty() && !weight.is_quantized();
+    if (!may_be_half || weight.stored->dtype != Dtype::u8) return known_as(weight.name);
     for (const Convention& convention : conventions()) {
       for (const std::string_view suffix : {convention.codes_suffix, convention.scales_suffix}) {
         if (weight.name.ends_with(suffix))
           return weight.name.substr(0, weight.name.size() - suffix.size()) + ".weight";
       }
     }
-    return known_as(weight.name);
+    return weight.name;
   }
 
   void add(const std::string& name) {
@@ -226,7 +228,7 @@ class Completeness {
     });
     if (told) return;
     report(&problems_, ProblemKind::missing, name, "{}: {} '{}' is missing; {}",
-           checkpoint_.files.path.native(), checkpoint_.foreign.empty() ? "weight" : "module", name, reason);
+           checkpoint_.files.path.native(), known_as(name) == name && checkpoint_.foreign.empty() ? "weight" : "module", name, reason);
   }
 
   const Checkpoint& checkpoint_;
