@@ -54,6 +54,7 @@ constexpr auto kTables = [] {
   return tables;
 }();
 
+// Little-endian, as everything here.
 std::uint64_t load(const std::byte* at) noexcept {
   std::uint64_t word;
   std::memcpy(&word, at, sizeof word);
@@ -100,12 +101,9 @@ std::uint32_t crc32c::portable(std::uint32_t before, std::span<const std::byte> 
   std::uint32_t a = before;
   std::size_t at = 0;
   for (; at + 8 <= bytes.size(); at += 8) {
-    std::uint32_t next = 0;
-    for (std::size_t i = 0; i < 8; ++i) {
-      const std::uint32_t of_before = i < 4 ? a >> 8 * i : 0;
-      next ^= kTables[7 - i][(of_before ^ std::to_integer<std::uint32_t>(bytes[at + i])) & 0xFF];
-    }
-    a = next;
+    const std::uint64_t word = load(bytes.data() + at) ^ a;
+    a = 0;
+    for (std::size_t i = 0; i < 8; ++i) a ^= kTables[7 - i][word >> 8 * i & 0xFF];
   }
   for (; at < bytes.size(); ++at)
     a = (a >> 8) ^ kTables[0][(a ^ std::to_integer<std::uint32_t>(bytes[at])) & 0xFF];
