@@ -61,7 +61,11 @@ using Row = std::map<std::int64_t, std::set<std::string>>;
 class Completeness {
  public:
   Completeness(const Checkpoint& checkpoint, Problems& problems)
-      : checkpoint_(checkpoint), problems_(problems), decoder_(decoder_of(checkpoint.config.decoder_type)) {}
+      : checkpoint_(checkpoint), problems_(problems), decoder_(decoder_of(checkpoint.config.decoder_type)) {
+    for (const Problem& problem : problems) {
+      if (problem.kind == ProblemKind::missing) told_.insert(problem.tensor);
+    }
+  }
 
   void run() {
     for (const Weight& weight : checkpoint_.weights) add(name_of(weight));
@@ -96,9 +100,11 @@ class Completeness {
   }
 
   // Which tensors another quantisation makes of a weight is not known here: of those the module counts.
+  bool stands_for_itself(const std::string& name) const {
+    return checkpoint_.foreign.empty() || name.ends_with(".bias");
+  }
   std::string known_as(const std::string& name) const {
-    const bool as_it_is = checkpoint_.foreign.empty() || name.ends_with(".bias");
-    return as_it_is ? name : name.substr(0, name.rfind('.'));
+    return stands_for_itself(name) ? name : name.substr(0, name.rfind('.'));
   }
   bool has(const std::string& name) const { return names_.count(known_as(name)) > 0; }
 
@@ -203,14 +209,13 @@ class Completeness {
   void compare_one(const std::string& prefix, const Row& row, const Row& layers) {
     if (row.size() < 4) return;
     const std::map<std::string, std::size_t> counts = counts_of(row);
-    for (const auto& [number, names] : row) {
-      if (number == layers.begin()->first || number == layers.rbegin()->first) continue;
-      const bool has_others = std::any_of(names.begin(), names.end(),
-                                          [&](const std::string& name) { return counts.at(name) == 1; });
-      if (has_others) continue;
-      for (const auto& [name, count] : counts) {
-        const bool of_module = !checkpoint_.foreign.empty() || name.find('.') != std::string::npos;
-        if (count + 1 == row.size() && of_module && names.count(name) == 0)
+    const auto is_odd = [&](const std::string& name) { return counts.at(name) == 1; };
+    for (const auto& [name, count] : counts) {
+      const bool of_module = !checkpoint_.foreign.empty() || name.find('.') != std::string::npos;
+      if (count + 1 != row.size() || !of_module) continue;
+      for (const auto& [number, names] : row) {
+        const bool at_an_end = number == layers.begin()->first || number == layers.rbegin()->first;
+        if (!at_an_end && names.count(name) == 0 && std::none_of(names.begin(), names.end(), is_odd))
           lacks(prefix, number, name, count, row.size());
       }
     }
@@ -223,18 +228,17 @@ class Completeness {
   }
 
   void tell(const std::string& name, const std::string& reason) {
-    const bool told = std::any_of(problems_.begin(), problems_.end(), [&](const Problem& problem) {
-      return problem.kind == ProblemKind::missing && problem.tensor.starts_with(name);
-    });
-    if (told) return;
+    const auto found = told_.lower_bound(name);
+    if (found != told_.end() && found->starts_with(name)) return;  // the weight itself, or its codes
+    told_.insert(name);
     report(&problems_, ProblemKind::missing, name, "{}: {} '{}' is missing; {}",
-           checkpoint_.files.path.native(), known_as(name) == name && checkpoint_.foreign.empty() ? "weight" : "module", name, reason);
+           checkpoint_.files.path.native(), stands_for_itself(name) ? "weight" : "module", name, reason);
   }
 
   const Checkpoint& checkpoint_;
   Problems& problems_;
   const Decoder* decoder_;
-  std::set<std::string> names_;
+  std::set<std::string> names_, told_;
   std::map<std::string, Row> layers_, experts_;
 };
 

@@ -29,7 +29,8 @@ struct Numbered {
   bool experts = false;
 };
 
-/// The first that counts layers, and all that count experts.
+/// The first that counts layers and the first that counts experts, if any: no model nests more, and a name
+/// may be as long as a header.
 std::vector<Numbered> numbered(std::string_view name);
 
 }  // namespace mxfp4

@@ -99,6 +99,12 @@ TEST(Expectations, NumbersHaveNoGaps) {
   EXPECT_EQ(problems_of(directory / "x.safetensors"), "");
 }
 
+TEST(Expectations, ALongNameTakesNoMoreThanItsLength) {
+  std::string name;
+  for (int i = 0; i < 100'000; ++i) name += "experts.0.";
+  EXPECT_EQ(problems_of({{name + "w", Dtype::f32, {1}}}, "{}"), "");
+}
+
 TEST(Expectations, EveryWeightOfGptOssIsThere) {
   const TestDirectory directory;
   fs::copy(test_model("tiny-gpt-oss/bf16"), directory / "model", fs::copy_options::recursive);

@@ -54,8 +54,10 @@ std::vector<Numbered> numbered(std::string_view name) {
     const bool is_number =
         error == std::errc() && rest == part.data() + part.size() && number >= 0 && number <= kMost;
     const bool experts = word == "experts";
-    if (is_number && end < name.size() && (experts || (found.empty() && is_layer_word(word))))
+    if (is_number && end < name.size() && (experts || (found.empty() && is_layer_word(word)))) {
       found.push_back({begin - 1, number, end + 1, experts});
+      if (experts) break;
+    }
     word = part;
     begin = end + 1;
   }
