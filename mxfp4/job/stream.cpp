@@ -82,8 +82,8 @@ class Writer {
     auto file = std::make_unique<OutputFile>(path, layout.size);
     FileCrc32c sum(layout.size);
     const auto write = [&](std::uint64_t offset, std::span<const std::byte> bytes) {
+      file->write(offset, bytes);  // first: of an input that was shortened the system refuses the lost pages
       sum.add(offset, bytes);
-      file->write(offset, bytes);
     };
     write(0, std::as_bytes(std::span(layout.head)));
 
