@@ -108,6 +108,18 @@ void read_sizes(const Fields& fields, ModelConfig& config) {
   }
 }
 
+// A list with as many values as there are layers is taken for one of a value per layer.
+void read_lists(const Json& object, ModelConfig& config) {
+  if (!config.layers) return;
+  const auto layers = static_cast<std::uint64_t>(*config.layers);
+  const auto drafts = static_cast<std::uint64_t>(config.draft_layers.value_or(0));
+  for (const Json& member : object) {
+    if (!member.is_array() || (member.size() != layers && member.size() != layers + drafts)) continue;
+    std::vector<std::string>& list = config.per_layer.emplace_back();
+    for (const Json& value : member) list.push_back(value.dump());
+  }
+}
+
 // Where a project keeps its list of modules to leave alone.
 struct ListField {
   const char* method;  // empty: every other
@@ -168,6 +180,10 @@ ModelConfig parse_config(std::string_view text, std::string_view where, Problems
   config.tied_embeddings = top.flag("tie_word_embeddings") || (nested && nested->flag("tie_word_embeddings"));
   read_sizes(top, config);
   if (nested) read_sizes(*nested, config);
+  config.decoder_type = nested ? nested->text("model_type") : "";
+  if (config.decoder_type.empty()) config.decoder_type = config.model_type;
+  read_lists(root, config);
+  if (nested) read_lists(root.at("text_config"), config);
 
   // MLX writes its dict under both names; older compressed-tensors had one of their own.
   for (const std::optional<Fields>& fields : {std::optional(top), nested}) {

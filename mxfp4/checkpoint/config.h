@@ -15,11 +15,14 @@ namespace mxfp4 {
 /// Fields of config.json; what is absent or null there is absent here. Sizes that a model of several parts
 /// keeps in "text_config" are taken from there.
 struct ModelConfig {
-  std::string model_type;  ///< "gpt_oss", "llama", ..., empty if absent
+  std::string model_type;    ///< "gpt_oss", "llama", ..., empty if absent
+  std::string decoder_type;  ///< "text_config"'s model_type, or else the model's
   std::vector<std::string> architectures;
   std::optional<Dtype> dtype;  ///< "dtype", or the older "torch_dtype"
   std::optional<std::int64_t> hidden_size, intermediate_size, layers, experts, vocabulary;
   std::optional<std::int64_t> draft_layers;  ///< that predict further tokens; numbered after `layers`
+  /// Every list of one value per layer, as JSON: "layer_types", ...
+  std::vector<std::vector<std::string>> per_layer;
   bool tied_embeddings = false;
 
   std::string

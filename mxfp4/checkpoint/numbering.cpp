@@ -24,29 +24,6 @@ bool is_layer_word(std::string_view word) {
   return std::find(std::begin(kLayerWords), std::end(kLayerWords), word) != std::end(kLayerWords);
 }
 
-// Adds the numbers in a name that count layers, and experts within a layer.
-void add_numbers(Rows& rows, std::string_view name) {
-  bool in_layer = false;
-  std::string_view word;
-  for (std::size_t begin = 0; begin < name.size();) {
-    const std::size_t end = std::min(name.find('.', begin), name.size());
-    const std::string_view part = name.substr(begin, end - begin);
-    std::int64_t number = 0;
-    const auto [rest, error] = std::from_chars(part.data(), part.data() + part.size(), number);
-    const bool is_number =
-        error == std::errc() && rest == part.data() + part.size() && number >= 0 && number <= kMost;
-    const bool experts = word == "experts";
-    if (is_number && end < name.size() && (experts || (!in_layer && is_layer_word(word)))) {
-      Row& row = rows[std::string(name.substr(0, begin - 1))];
-      row.numbers.insert(number);
-      row.experts = experts;
-      in_layer = true;
-    }
-    word = part;
-    begin = end + 1;
-  }
-}
-
 // The layers that the config counts: of the language model, or of the only row there is.
 bool is_counted(const std::string& prefix, const Rows& rows) {
   const auto is_layers = [](const auto& entry) { return !entry.second.experts; };
@@ -66,10 +43,37 @@ void report_run(Problems& problems, ProblemKind kind, const std::string& prefix,
 
 }  // namespace
 
+std::vector<Numbered> numbered(std::string_view name) {
+  std::vector<Numbered> found;
+  std::string_view word;
+  for (std::size_t begin = 0; begin < name.size();) {
+    const std::size_t end = std::min(name.find('.', begin), name.size());
+    const std::string_view part = name.substr(begin, end - begin);
+    std::int64_t number = 0;
+    const auto [rest, error] = std::from_chars(part.data(), part.data() + part.size(), number);
+    const bool is_number =
+        error == std::errc() && rest == part.data() + part.size() && number >= 0 && number <= kMost;
+    const bool experts = word == "experts";
+    if (is_number && end < name.size() && (experts || (found.empty() && is_layer_word(word)))) {
+      found.push_back({begin - 1, number, end + 1, experts});
+      if (experts) break;
+    }
+    word = part;
+    begin = end + 1;
+  }
+  return found;
+}
+
 void check_numbering(const Checkpoint& checkpoint, Problems& problems) {
   const ModelConfig& config = checkpoint.config;
   Rows rows(&natural_less);
-  for (const StoredTensor* const tensor : checkpoint.files.tensors()) add_numbers(rows, tensor->name);
+  for (const StoredTensor* const tensor : checkpoint.files.tensors()) {
+    for (const Numbered& part : numbered(tensor->name)) {
+      Row& row = rows[tensor->name.substr(0, part.prefix)];
+      row.numbers.insert(part.number);
+      row.experts = part.experts;
+    }
+  }
   for (const auto& [prefix, row] : rows) {
     const bool counted = row.experts || is_counted(prefix, rows);
     const std::optional<std::int64_t> told = !counted      ? std::nullopt

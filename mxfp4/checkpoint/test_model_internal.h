@@ -1,6 +1,7 @@
 // Small models for tests.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -13,6 +14,7 @@
 
 #include "mxfp4/base/error.h"
 #include "mxfp4/base/test_directory_internal.h"
+#include "mxfp4/checkpoint/checkpoint.h"
 #include "mxfp4/container/safetensors.h"
 
 namespace mxfp4 {
@@ -55,6 +57,29 @@ inline testing::AssertionResult has_all(const std::string& text,
     }
   }
   return testing::AssertionSuccess();
+}
+
+/// Every problem as "kind [tensor] message", one line each.
+inline std::string problems_of(const std::filesystem::path& path) {
+  Problems problems;
+  open_checkpoint(path, "", &problems);
+  std::string text;
+  for (const Problem& problem : problems) {
+    text += std::string(to_string(problem.kind)) + " [" + problem.tensor + "] " + problem.message + "\n";
+  }
+  return text;
+}
+
+/// A directory of weights of zeros with a config.
+inline std::string problems_of(const std::vector<safetensors::TensorSpec>& tensors, const char* config) {
+  const TestDirectory directory;
+  write_tensors(directory / "model.safetensors", tensors);
+  write_text(directory / "config.json", config);
+  return problems_of(directory.path());
+}
+
+inline std::ptrdiff_t lines(const std::string& text) {
+  return std::count(text.begin(), text.end(), '\n');
 }
 
 }  // namespace mxfp4

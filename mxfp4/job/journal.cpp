@@ -48,9 +48,11 @@ Journal::Journal(const std::filesystem::path& directory) : path_(directory / kNa
   try {
     const Json json = Json::parse(read_file(path_, kMaxSize));
     Traits traits = json.at("traits").get<Traits>();
-    for (const auto& [shard, parts] : json.at("finished").items()) {
-      for (const Json& part : parts)
-        finished_[shard].push_back(part.is_null() ? ErrorStats() : stats_of(part));
+    for (const auto& [shard, written] : json.at("finished").items()) {
+      ShardNotes& notes = finished_[shard];
+      written.at("crc32c").get_to(notes.crc32c);
+      for (const Json& part : written.at("parts"))
+        notes.parts.push_back(part.is_null() ? ErrorStats() : stats_of(part));
     }
     traits_ = std::move(traits);
   } catch (const std::exception&) {  // none there, or not of this program's making: then nothing was begun
@@ -82,9 +84,11 @@ void Journal::record(const std::string& shard, ShardNotes notes) {
 
 void Journal::write() const {
   Json finished = Json::object();
-  for (const auto& [shard, parts] : finished_) {
-    Json& notes = finished[shard] = Json::array();
-    for (const ErrorStats& stats : parts) notes.push_back(stats.elements == 0 ? Json() : to_json(stats));
+  for (const auto& [shard, notes] : finished_) {
+    Json parts = Json::array();
+    for (const ErrorStats& stats : notes.parts)
+      parts.push_back(stats.elements == 0 ? Json() : to_json(stats));
+    finished[shard] = {{"crc32c", notes.crc32c}, {"parts", std::move(parts)}};
   }
   write_file(path_, Json{{"traits", traits_}, {"finished", finished}}.dump());
 }

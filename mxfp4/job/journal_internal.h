@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -12,8 +13,11 @@
 
 namespace mxfp4::job {
 
-/// Notes of a shard: for each of its parts the statistics, zero for a part that has none.
-using ShardNotes = std::vector<ErrorStats>;
+/// Notes of a shard.
+struct ShardNotes {
+  std::uint32_t crc32c = 0;       ///< of the whole file
+  std::vector<ErrorStats> parts;  ///< statistics of each of its parts, zero for a part that has none
+};
 
 /// The file, in a directory of shards, that says how they are made and which of them are whole. Every change
 /// rewrites and syncs it.

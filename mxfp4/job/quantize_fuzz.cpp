@@ -1,58 +1,21 @@
 // A directory of any files is understood or refused, quantised, expanded and looked at: OUT is whole or
-// absent, and what was written can be read. The input is config.json, model.safetensors.index.json and two
-// shards, with kMark between them; whatever is missing is not written.
+// absent, what was written can be read, and of a good model verify finds nothing wrong with it.
 #include <cstdint>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <string>
-#include <string_view>
+#include <limits>
 
-#include "mxfp4/base/error.h"
 #include "mxfp4/base/test_directory_internal.h"
 #include "mxfp4/job/dequantize_job.h"
 #include "mxfp4/job/inspect_job.h"
 #include "mxfp4/job/quantize_job.h"
-
-namespace {
-
-using namespace mxfp4;
-
-constexpr std::string_view kMark = "<|>";
-constexpr const char* kNames[] = {"config.json", "model.safetensors.index.json",
-                                  "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"};
-
-void check(bool holds) {
-  if (!holds) std::abort();
-}
-
-void write_files(const std::filesystem::path& directory, std::string_view data) {
-  std::filesystem::create_directory(directory);
-  for (const char* const name : kNames) {
-    const std::size_t end = std::min(data.find(kMark), data.size());
-    if (end > 0) std::ofstream(directory / name, std::ios::binary) << data.substr(0, end);
-    data.remove_prefix(std::min(end + kMark.size(), data.size()));
-  }
-}
-
-/// Whether `action` succeeds. Every failure is an Error.
-template <class Action>
-bool works(const Action& action) {
-  try {
-    action();
-    return true;
-  } catch (const Error& error) {
-    check(error.what()[0] != '\0');
-    return false;
-  }
-}
-
-}  // namespace
+#include "mxfp4/job/test_fuzz_model_internal.h"
+#include "mxfp4/job/verify_job.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace mxfp4;
+  using job::check, job::works;
   const TestDirectory directory;
   const std::filesystem::path in = directory / "in", out = directory / "out", back = directory / "back";
-  write_files(in, {reinterpret_cast<const char*>(data), size});
+  job::write_model(in, {reinterpret_cast<const char*>(data), size});
   job::Options options;
   options.threads = 1;
 
@@ -60,6 +23,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   inspect.path = in;
   inspect.scales = true;
   const bool readable = works([&] { job::run_inspect(inspect); });
+
+  job::VerifyRequest verify;
+  verify.path = in;
+  verify.threads = 1;
+  bool good = false;
+  works([&] { good = job::run_verify(verify).ok(); });
+  check(readable || !good);
 
   job::QuantizeRequest quantize;
   quantize.in = in;
@@ -80,6 +50,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!std::filesystem::exists(path)) continue;
     inspect.path = path;
     check(works([&] { job::run_inspect(inspect); }));
+  }
+  if (good && quantized) {
+    verify.path = out;
+    verify.against = in;
+    verify.min_sqnr_db = -std::numeric_limits<double>::infinity();
+    check(job::run_verify(verify).ok());
   }
   return 0;
 }

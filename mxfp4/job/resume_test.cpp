@@ -55,6 +55,13 @@ void make(Attempt& attempt, std::optional<ErrorCode> error = {}) {
   attempt.options.threads = 1;
 }
 
+struct Recorder : Progress {
+  void advance(std::uint64_t done, std::uint64_t total) override { last = {done, total}; }
+  void warn(const std::string& message) override { warnings += message + "\n"; }
+  std::pair<std::uint64_t, std::uint64_t> last;
+  std::string warnings;
+};
+
 std::string message_of(const std::function<void()>& action, ErrorCode code) {
   const Error error = error_of(action);
   EXPECT_EQ(error.code(), code) << error.what();
@@ -203,20 +210,58 @@ TEST_F(Resume, RefusesAnInputThatWasWrittenSince) {
 }
 
 TEST_F(Resume, MakesAShardAnewThatIsNotAsItWasNoted) {
+  const fs::path second = partial / "model-00002-of-00004.safetensors";
+  const auto expect_warning = [&](const std::string& expected) {
+    write_file(partial / "stray", "x");
+    Recorder recorder;
+    const ErrorStats resumed = go_on([&](Attempt& attempt) { attempt.options.progress = &recorder; });
+    EXPECT_EQ(resumed.elements, 400u);
+    EXPECT_NE(recorder.warnings.find(expected), std::string::npos) << recorder.warnings;
+    EXPECT_EQ(std::count(recorder.warnings.begin(), recorder.warnings.end(), '\n'), 1);
+    expect_whole();
+    fs::remove_all(out);
+    fs::remove_all(directory / "whole");
+  };
   cut_short();
   fs::resize_file(first_shard, 10);
-  fs::remove(partial / "model-00002-of-00004.safetensors");
-  write_file(partial / "stray", "x");
-  go_on();
-  expect_whole();
+  expect_warning(first_shard.native() + ": has 10 bytes, not 204; it is made anew");
+  cut_short();
+  fs::remove(second);
+  expect_warning(second.native() + ": cannot open: No such file or directory; it is made anew");
+  cut_short();
+  fs::copy_file(first_shard, second, fs::copy_options::overwrite_existing);
+  expect_warning(second.native() + ": was changed after it was written: its CRC-32C is ");
+}
+
+TEST_F(Resume, NoticesEveryByteThatWasChangedSince) {
+  cut_short();
+  const std::string whole = read_file(first_shard, 1000);
+  const fs::path saved = directory / "saved";
+  fs::rename(partial, saved);
+  for (std::size_t at = 0; at < whole.size(); at += 23) {
+    fs::remove_all(out);
+    fs::copy(saved, partial);
+    std::string damaged = whole;
+    damaged[at] = static_cast<char>(damaged[at] ^ 1 << at % 8);
+    write_file(first_shard, damaged);
+    Recorder recorder;
+    go_on([&](Attempt& attempt) { attempt.options.progress = &recorder; });
+    EXPECT_NE(recorder.warnings.find("its CRC-32C is "), std::string::npos) << at;
+    EXPECT_EQ(read_file(out / first_shard.filename(), 1000), whole) << at;
+  }
 }
 
 TEST_F(Resume, BeginsAnewWithoutAJournalThatCanBeRead) {
-  for (const char* const text : {"", "{", "[]", "{\"traits\": 1}", R"({"traits": [["a", "b"]]})",
-                                 R"({"traits": [], "finished": {"x": [{"signal": "?"}]}})"}) {
+  for (const char* const text :
+       {"", "{", "[]", "{\"traits\": 1}", R"({"traits": [["a", "b"]]})",
+        R"({"traits": [], "finished": {"x": {"crc32c": 1, "parts": [{"signal": "?"}]}}})",
+        R"({"traits": [], "finished": {"x": {"parts": []}}})"}) {
     cut_short();
     write_file(partial / "mxfp4-resume.json", text);
-    go_on();
+    Recorder recorder;
+    go_on([&](Attempt& attempt) { attempt.options.progress = &recorder; });
+    EXPECT_NE(recorder.warnings.find("mxfp4-resume.json: cannot be read, so everything is made anew"),
+              std::string::npos);
     expect_whole();
     fs::remove_all(out);
     fs::remove_all(directory / "whole");
@@ -224,12 +269,7 @@ TEST_F(Resume, BeginsAnewWithoutAJournalThatCanBeRead) {
 }
 
 TEST_F(Resume, WithoutItWhatIsThereIsMadeAnewWithAWarning) {
-  class Recorder : public Progress {
-   public:
-    void advance(std::uint64_t, std::uint64_t) override {}
-    void warn(const std::string& message) override { warning = message; }
-    std::string warning;
-  } recorder;
+  Recorder recorder;
   cut_short();
   const ino_t first = number_of(first_shard);
   const MappedFile holds_the_number(first_shard);
@@ -237,18 +277,13 @@ TEST_F(Resume, WithoutItWhatIsThereIsMadeAnewWithAWarning) {
     attempt.options.resume = false;
     attempt.options.progress = &recorder;
   });
-  EXPECT_NE(recorder.warning.find("2 finished shards of an earlier run are made anew"), std::string::npos);
+  EXPECT_NE(recorder.warnings.find("2 finished shards of an earlier run are made anew"), std::string::npos);
   EXPECT_NE(number_of(out / "model-00001-of-00004.safetensors"), first);
   expect_whole();
 }
 
 TEST_F(Resume, ProgressCountsWhatIsLeftToDo) {
-  class Recorder : public Progress {
-   public:
-    void advance(std::uint64_t done, std::uint64_t total) override { last = {done, total}; }
-    void warn(const std::string&) override {}
-    std::pair<std::uint64_t, std::uint64_t> last;
-  } recorder;
+  Recorder recorder;
   cut_short();
   go_on([&](Attempt& attempt) { attempt.options.progress = &recorder; });
   EXPECT_EQ(recorder.last, (std::pair<std::uint64_t, std::uint64_t>(200, 200)));

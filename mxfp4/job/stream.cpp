@@ -8,6 +8,7 @@
 #include <new>
 #include <utility>
 
+#include "mxfp4/base/crc32c.h"
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/base/file.h"
 #include "mxfp4/base/memory.h"
@@ -72,11 +73,19 @@ class Writer {
     for (const std::size_t part : parts) total_ += output_.parts[part].input_bytes;
   }
 
-  /// Writes a file of parts. `whole` is called, perhaps on another thread, once it has its name.
-  void write_shard(const std::vector<std::size_t>& parts, const fs::path& path, std::function<void()> whole) {
+  /// Called, perhaps on another thread, once a file has its name, with the checksum of its bytes.
+  using Whole = std::function<void(std::uint32_t crc32c)>;
+
+  /// Writes a file of parts.
+  void write_shard(const std::vector<std::size_t>& parts, const fs::path& path, Whole whole) {
     const safetensors::Layout layout = safetensors::layout(specs_of(output_, parts), output_.metadata);
     auto file = std::make_unique<OutputFile>(path, layout.size);
-    file->write(0, std::as_bytes(std::span(layout.head)));
+    FileCrc32c sum(layout.size);
+    const auto write = [&](std::uint64_t offset, std::span<const std::byte> bytes) {
+      file->write(offset, bytes);  // first: of an input that was shortened the system refuses the lost pages
+      sum.add(offset, bytes);
+    };
+    write(0, std::as_bytes(std::span(layout.head)));
 
     struct Unit {
       const Part* part;
@@ -95,17 +104,18 @@ class Writer {
       const Unit& unit = units[index];
       unit.part->run(unit.index, scratch_[static_cast<std::size_t>(worker)].data(),
                      [&](std::size_t output, std::uint64_t offset, std::span<const std::byte> bytes) {
-                       file->write(layout.offsets[unit.first_output + output] + offset, bytes);
+                       write(layout.offsets[unit.first_output + output] + offset, bytes);
                      });
       report(unit_bytes(*unit.part, unit.index));
     });
     check_inputs(output_);
     // The disk takes its time to sync; the next shard is made meanwhile.
     finish();
-    pending_ = std::async(std::launch::async, [file = std::move(file), whole = std::move(whole)] {
-      file->commit();
-      whole();
-    });
+    pending_ = std::async(std::launch::async,
+                          [file = std::move(file), whole = std::move(whole), crc32c = sum.value()] {
+                            file->commit();
+                            whole(crc32c);
+                          });
   }
 
   /// Waits until every shard has its name.
@@ -166,7 +176,7 @@ Written write_bare(const Output& output, const ShardPlan& plan, const fs::path& 
   try {
     Writer writer(output, options);
     writer.expect(plan.shards[0]);
-    writer.write_shard(plan.shards[0], out, [] {});
+    writer.write_shard(plan.shards[0], out, [](std::uint32_t) {});
     writer.finish();
     std::map<std::string, std::string> none;
     if (output.finish) output.finish(none);
@@ -191,7 +201,7 @@ Written write_directory(const Output& output, const ShardPlan& plan, const fs::p
     }
     for (const std::size_t shard : missing) {
       writer.write_shard(plan.shards[shard], work.path() / plan.names[shard],
-                         [&work, shard] { work.record(shard); });
+                         [&work, shard](std::uint32_t crc32c) { work.record(shard, crc32c); });
     }
     writer.finish();
     std::map<std::string, std::string> texts = output.texts;

@@ -1,7 +1,9 @@
 #include <system_error>
 
+#include "mxfp4/base/crc32c.h"
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/base/file.h"
+#include "mxfp4/job/pass_internal.h"
 #include "mxfp4/job/work_directory_internal.h"
 
 namespace mxfp4::job {
@@ -25,6 +27,29 @@ Traits all_traits(const Output& output, const Options& options) {
   return traits;
 }
 
+void warn(const Options& options, const std::string& message) {
+  if (options.progress != nullptr) options.progress->warn(message);
+}
+
+// In what a shard is not the one that was written; empty if it is. Throws Error io where it cannot be read.
+std::string fault_of(const fs::path& path, std::uint64_t size, std::uint32_t crc32c, const Options& options) {
+  const MappedFile file(path);
+  if (file.bytes().size() != size) return fmt::format("has {} bytes, not {}", file.bytes().size(), size);
+  FileCrc32c sum(size);
+  Pass pass(options.threads, nullptr, options.stop);
+  const std::vector<Chunk> chunks = chunks_of({size});
+  pass.run(chunks.size(), [&](int, std::size_t index) -> std::uint64_t {
+    const std::span<const std::byte> bytes = file.bytes().subspan(chunks[index].begin, chunks[index].size);
+    sum.add(chunks[index].begin, bytes);
+    file.done_with(bytes);
+    return bytes.size();
+  });
+  file.check_unchanged();
+  if (sum.value() == crc32c) return "";
+  return fmt::format("was changed after it was written: its CRC-32C is {:08x}, not {:08x}", sum.value(),
+                     crc32c);
+}
+
 }  // namespace
 
 WorkDirectory::WorkDirectory(const fs::path& out, const Output& output, const ShardPlan& plan,
@@ -37,10 +62,12 @@ WorkDirectory::WorkDirectory(const fs::path& out, const Output& output, const Sh
     clear_unfinished();
     return;
   }
-  if (!journal_.finished().empty() && options.progress != nullptr) {
-    options.progress->warn(
-        fmt::format("{}: {} finished shards of an earlier run are made anew; --resume would keep them",
-                    path().native(), journal_.finished().size()));
+  if (!journal_.finished().empty()) {
+    warn(options,
+         fmt::format("{}: {} finished shards of an earlier run are made anew; --resume would keep them",
+                     path().native(), journal_.finished().size()));
+  } else if (options.resume && fs::exists(journal_.path())) {
+    warn(options, fmt::format("{}: cannot be read, so everything is made anew", journal_.path().native()));
   }
   for (const auto& entry : fs::directory_iterator(path())) fs::remove_all(entry.path());
   journal_.begin(std::move(traits));
@@ -61,22 +88,34 @@ bool WorkDirectory::restore(std::size_t shard) {
   if (found == journal_.finished().end()) return false;
   const ShardNotes& notes = found->second;
   const std::vector<std::size_t>& parts = plan_.shards[shard];
-  // A file that is not as it was noted is none of ours.
   const safetensors::Layout layout = safetensors::layout(specs_of(output_, parts), output_.metadata);
-  std::error_code error;
-  if (fs::file_size(path() / found->first, error) != layout.size || notes.size() != parts.size())
+  const fs::path file = path() / found->first;
+  const auto made_anew = [&](const std::string& reason) {
+    warn(options_, fmt::format("{}; it is made anew", reason));
     return false;
+  };
+  if (notes.parts.size() != parts.size()) {
+    return made_anew(fmt::format("{}: {} tensors of it are noted, not {}", file.native(), notes.parts.size(),
+                                 parts.size()));
+  }
+  try {
+    const std::string fault = fault_of(file, layout.size, notes.crc32c, options_);
+    if (!fault.empty()) return made_anew(fmt::format("{}: {}", file.native(), fault));
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::io) throw;
+    return made_anew(error.what());
+  }
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    if (output_.parts[parts[i]].stats != nullptr) output_.parts[parts[i]].stats->record(0, notes[i]);
+    if (output_.parts[parts[i]].stats != nullptr) output_.parts[parts[i]].stats->record(0, notes.parts[i]);
   }
   return true;
 }
 
-void WorkDirectory::record(std::size_t shard) {
-  ShardNotes notes;
+void WorkDirectory::record(std::size_t shard, std::uint32_t crc32c) {
+  ShardNotes notes{crc32c, {}};
   for (const std::size_t part : plan_.shards[shard]) {
     const auto& stats = output_.parts[part].stats;
-    notes.push_back(stats == nullptr ? ErrorStats() : stats->total());
+    notes.parts.push_back(stats == nullptr ? ErrorStats() : stats->total());
   }
   journal_.record(plan_.names[shard], std::move(notes));
 }

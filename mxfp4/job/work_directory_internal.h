@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 
@@ -26,11 +27,12 @@ class WorkDirectory {
 
   const std::filesystem::path& path() const noexcept { return staging_.path(); }
 
-  /// Whether a shard is whole already. If so, its parts have their statistics.
+  /// Whether a shard is whole already: every byte is read and must be as it was written, else there is a
+  /// warning. If so, its parts have their statistics. Throws Error interrupted.
   bool restore(std::size_t shard);
 
-  /// Notes that a shard is whole.
-  void record(std::size_t shard);
+  /// Notes that a shard is whole, and the checksum of its bytes.
+  void record(std::size_t shard, std::uint32_t crc32c);
 
   /// After an error: whether what is whole stays for --resume, and how to tell so.
   bool keep_after(ErrorCode code);

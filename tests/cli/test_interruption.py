@@ -5,8 +5,10 @@ import os
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,21 @@ def large(mxfp4, tmp_path_factory):
     path = tmp_path_factory.mktemp("large") / "in"
     size = ("--hidden-size", 1024, "--intermediate-size", 1024, "--experts", 16, "--layers", 2)
     mxfp4("synth", path, "--like", "tiny", *size)
+    return path
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory):
+    """64 GiB of codes that take no room: nobody reads them to the end."""
+    path = tmp_path_factory.mktemp("endless") / "in.safetensors"
+    codes, scales = [1 << 20, 1 << 16], [1 << 20, 1 << 12]
+    header = json.dumps({
+        "w.weight_packed": {"dtype": "U8", "shape": codes, "data_offsets": [0, 1 << 36]},
+        "w.weight_scale": {"dtype": "U8", "shape": scales, "data_offsets": [1 << 36, (1 << 36) + (1 << 32)]},
+    }).encode()  # fmt: skip
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        file.truncate(8 + len(header) + (1 << 36) + (1 << 32))
     return path
 
 
@@ -66,6 +83,24 @@ def test_other_verbs_stop_as_well(mxfp4, large, tmp_path, verb):
     assert names_in(tmp_path) == before
 
 
+@pytest.mark.parametrize("number, expected", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize("verb, more", [("verify", []), ("diff", ["IN"]), ("diff", ["IN", "--values"]), ("report", ["-o", "OUT"]), ("inspect", ["--scales"])])  # fmt: skip
+def test_a_signal_ends_what_only_reads(mxfp4, endless, tmp_path, verb, more, options, number, expected):
+    more = [{"IN": endless, "OUT": tmp_path / "page.html"}.get(word, word) for word in more]
+    process = mxfp4.start(verb, endless, *more, *options)
+    while process.poll() is None and endless.name not in Path(f"/proc/{process.pid}/maps").read_text():
+        time.sleep(0.001)
+    time.sleep(0.1)
+    begin = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == expected, err
+    assert time.monotonic() - begin < 5
+    assert out == "" and err.strip().splitlines()[-1].endswith("stopped")
+    assert names_in(tmp_path) == []
+
+
 def test_a_bare_file_is_whole_or_not_there(mxfp4, large, tmp_path):
     out = tmp_path / "out.safetensors"
     command = ["quantize", large / "model.safetensors", out, "--threads", 1]
@@ -74,13 +109,17 @@ def test_a_bare_file_is_whole_or_not_there(mxfp4, large, tmp_path):
     assert names_in(tmp_path) == []
 
 
-def test_a_closed_pipe_ends_quietly(mxfp4, tiny):
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize("verb, more", [("inspect", []), ("verify", []), ("verify", ["--against", "IN"]), ("diff", ["IN"]), ("diff", ["OTHER", "--values"]), ("report", ["-o", "OUT"])])  # fmt: skip
+def test_a_closed_pipe_ends_quietly(mxfp4, tiny, tiny_mxfp4, tmp_path, verb, more, options):
+    more = [{"IN": tiny_mxfp4, "OTHER": tiny, "OUT": tmp_path / "page.html"}.get(word, word) for word in more]
     read, write = os.pipe()
     os.close(read)
-    process = mxfp4.start("inspect", tiny, stdout=write)
+    process = mxfp4.start(verb, tiny_mxfp4, *more, *options, stdout=write)
     os.close(write)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 141 and err == ""
+    assert names_in(tmp_path) == (["page.html"] if verb == "report" else [])
 
 
 def test_a_job_whose_reader_goes_away_still_writes_its_output(mxfp4, tiny, tmp_path):

@@ -150,14 +150,19 @@ def test_a_changed_input_is_refused_by_name(mxfp4, model, crash, tmp_path, name)
     assert name in error and "2001-09-09 01:46:40.000000007" in error
 
 
-@pytest.mark.parametrize("damage", ["gone", "cut", "a directory", "a link"])
+@pytest.mark.parametrize("damage", ["gone", "cut", "one bit", "another shard", "a directory", "a link"])
 def test_a_shard_that_is_not_as_it_was_left_is_made_anew(mxfp4, command, crash, whole, tmp_path, damage):
     out, partial = tmp_path / "out", tmp_path / "out.mxfp4-partial"
     run = [*command[:2], out, *command[2:]]
     stop_in_the_middle(mxfp4, crash, run)
     shard = partial / sorted(json.loads((partial / JOURNAL).read_text())["finished"])[0]
+    before = shard.read_bytes()
     if damage == "cut":
         os.truncate(shard, 100)
+    elif damage == "one bit":
+        shard.write_bytes(before[:-1] + bytes([before[-1] ^ 128]))
+    elif damage == "another shard":
+        shard.write_bytes(before[::-1])
     else:
         shard.rename(tmp_path / "elsewhere")
     if damage == "a directory":
@@ -165,7 +170,9 @@ def test_a_shard_that_is_not_as_it_was_left_is_made_anew(mxfp4, command, crash, 
         (shard / "something").touch()
     if damage == "a link":
         shard.symlink_to(tmp_path / "elsewhere")
-    mxfp4(*run, "--resume")
+    warning = mxfp4(*run, "--resume").err
+    assert f"{shard}: " in warning and "it is made anew" in warning
+    assert ("its CRC-32C is" in warning) == (damage in ("one bit", "another shard"))
     assert content(out) == whole and not any(p.is_symlink() for p in out.iterdir())
 
 
