@@ -122,10 +122,8 @@ typedef struct mxfp4_linear mxfp4_linear;
 
 typedef struct mxfp4_linear_options {
   size_t size;
-  int32_t in_place;  ///< 0: the weight is copied into the layout of the kernels, which is the fastest, and is
-                     ///< not needed any more. 1: it is used where it lies, in a mapped file, say, and must
-                     ///< outlive the layer
-  int32_t threads;   ///< to copy with
+  int32_t threads;   ///< to pack with
+  int32_t reserved;  ///< 0
 } mxfp4_linear_options;
 
 /// How activations enter the product.
@@ -143,8 +141,9 @@ typedef struct mxfp4_forward_options {
   int32_t threads;
 } mxfp4_forward_options;
 
-/// Makes a layer of a weight [N, K] in blocks of 32, and a bias of N values, which is copied, or none (null
-/// and 0). *layer is null after a failure. It is the caller's: mxfp4_linear_destroy() gives it back.
+/// Makes a layer of a weight [N, K] in blocks of 32, and a bias of N values or none (null and 0). Both are
+/// copied, the weight into the layout of the kernels, and not needed any more. *layer is null after a
+/// failure; otherwise it is the caller's, until mxfp4_linear_destroy().
 mxfp4_status mxfp4_linear_create(const mxfp4_matrix* weight, const float* bias, size_t bias_count,
                                  const mxfp4_linear_options* options, mxfp4_linear** layer);
 
