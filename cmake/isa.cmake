@@ -1,11 +1,24 @@
-# Each file mxfp4/kernel/cpu/isa_<name>.cpp is compiled for its own instruction set; the program chooses at run time.
+# Each file mxfp4/kernel/cpu/{isa,linear}_<name>.cpp is compiled for its own instruction set; the program chooses at run
+# time. With MXFP4_EMULATE what is beyond AVX2 is compiled for AVX2, with the intrinsics of tests/emulated/.
 function(mxfp4_isa name)
-  set_source_files_properties(mxfp4/kernel/cpu/isa_${name}.cpp PROPERTIES COMPILE_OPTIONS "${ARGN}")
+  if(MXFP4_EMULATE AND NOT name STREQUAL "avx2")
+    set(ARGN -mavx2 -mfma -mbmi2 -mf16c -isystem${PROJECT_SOURCE_DIR}/tests/emulated
+             -Wno-psabi)  # vectors of 64 bytes are passed in another way without AVX-512
+  endif()
+  foreach(kind isa linear)
+    set_source_files_properties(mxfp4/kernel/cpu/${kind}_${name}.cpp PROPERTIES COMPILE_OPTIONS "${ARGN}")
+  endforeach()
 endfunction()
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  # g++ 12 takes the deliberately undefined operands in its own header for mistakes
+  set(avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vbmi -mfma -mbmi2
+      $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   mxfp4_isa(avx2 -mavx2 -mfma -mbmi2)
-  mxfp4_isa(avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vbmi -mfma -mbmi2
-            # g++ 12 takes the deliberately undefined operands in its own header for mistakes
-            $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+  mxfp4_isa(avxvnni -mavx2 -mfma -mbmi2 -mavxvnni)
+  mxfp4_isa(avx512 ${avx512})
+  mxfp4_isa(avx512vnni ${avx512} -mavx512vnni)
+  if(MXFP4_EMULATE)
+    set_source_files_properties(mxfp4/base/context.cpp PROPERTIES COMPILE_DEFINITIONS MXFP4_EMULATE=1)
+  endif()
 endif()

@@ -19,11 +19,11 @@ def weak_functions(object_file: Path) -> list[str]:
 
 
 def compile_isa_files(build_tree: Path, out: Path, level: str) -> list[Path]:
-    """Compiles kernel/cpu/isa_*.cpp as the build tree does, at another level of optimisation."""
+    """Compiles kernel/cpu/{isa,linear}_*.cpp as the build tree does, at another level of optimisation."""
     objects = []
     for entry in json.loads((build_tree / "compile_commands.json").read_text()):
         source = Path(entry["file"])
-        if not source.match("mxfp4/kernel/cpu/isa_*.cpp"):
+        if not any(source.match(f"mxfp4/kernel/cpu/{kind}_*.cpp") for kind in ("isa", "linear")):
             continue
         objects.append(out / f"{source.stem}.o")
         command = shlex.split(entry["command"])

@@ -6,6 +6,9 @@
 #include <sstream>
 
 #include <sched.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include "mxfp4/base/fail_internal.h"
 
@@ -19,10 +22,17 @@ struct IsaInfo {
 };
 
 constexpr IsaInfo kIsas[] = {
-#define MXFP4_ISA_NAME(name, features) {Isa::name, #name, features},
+#define MXFP4_ISA_NAME(name, codec, linear, features) {Isa::name, #name, features},
 #include "mxfp4/base/isas.inc"
 #undef MXFP4_ISA_NAME
 };
+
+// Whether this build computes what is beyond AVX2 through SIMDe, on any machine: slow, and for tests only.
+#ifdef MXFP4_EMULATE
+constexpr bool kEmulated = true;
+#else
+constexpr bool kEmulated = false;
+#endif
 
 const IsaInfo& info(Isa isa) {
   return kIsas[static_cast<int>(isa)];
@@ -62,7 +72,7 @@ std::vector<std::string> machine_features() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
 #define MXFP4_FEATURE(name) \
-  if (__builtin_cpu_supports(name)) features.push_back(name)
+  if (kEmulated || __builtin_cpu_supports(name)) features.push_back(name)
   MXFP4_FEATURE("avx2");
   MXFP4_FEATURE("fma");
   MXFP4_FEATURE("bmi2");
@@ -73,6 +83,10 @@ std::vector<std::string> machine_features() {
   MXFP4_FEATURE("avx512vbmi");
   MXFP4_FEATURE("avx512vnni");
 #undef MXFP4_FEATURE
+  // AVX-VNNI (CPUID leaf 7, subleaf 1, EAX bit 4), which older compilers have no name for.
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  const bool avxvnni = __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & 1u << 4) != 0;
+  if (kEmulated || avxvnni) features.push_back("avxvnni");
 #endif
   return features;
 }
@@ -110,7 +124,9 @@ std::string machine_name() {
   std::ifstream cpuinfo("/proc/cpuinfo");
   for (std::string line; std::getline(cpuinfo, line);) {
     const std::size_t colon = line.find(": ");
-    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+    if (line.starts_with("model name") && colon != std::string::npos) {
+      return line.substr(colon + 2) + (kEmulated ? " (emulated beyond AVX2)" : "");
+    }
   }
   return "unknown";
 }

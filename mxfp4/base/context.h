@@ -10,7 +10,7 @@ namespace mxfp4 {
 /// Instruction sets that kernels exist for, best first. The names are those of MXFP4_ISA: "avx2", "scalar",
 /// ...
 enum class Isa {
-#define MXFP4_ISA_NAME(name, features) name,
+#define MXFP4_ISA_NAME(name, codec, linear, features) name,
 #include "mxfp4/base/isas.inc"
 #undef MXFP4_ISA_NAME
 };

@@ -8,6 +8,8 @@
 #if defined(MXFP4_STD_THREADS)
 #include <thread>
 #include <vector>
+#else
+#include <omp.h>
 #endif
 
 namespace mxfp4 {
@@ -23,9 +25,10 @@ void run_team(int workers, const Body& body) {
   body(0);
   for (std::thread& other : others) other.join();
 #else
-  // The runtime may give fewer threads than asked for; every one of them takes indices until none is left.
+  // The runtime may give fewer threads than asked for; every one of them takes indices until none is left. A
+  // caller that is in a parallel region of its own has its threads already.
   std::atomic<int> next_worker{0};
-#pragma omp parallel num_threads(workers)
+#pragma omp parallel num_threads(workers) if (!omp_in_parallel())
   body(next_worker.fetch_add(1));
 #endif
 }

@@ -18,9 +18,6 @@ namespace mxfp4 {
 using kernel::Activation;
 
 struct LinearOptions {
-  /// Copy the weight once into the layout of the kernels, which is the fastest for any number of tokens.
-  /// Without it the weight is used where it lies (in a mapped file, say), which must then outlive the layer.
-  bool pack = true;
   /// Called while packing, from any of the threads, with ranges of rows that will not be read again.
   std::function<void(std::int64_t first_row, std::int64_t rows)> done_with = {};
   Context context = {};  ///< threads to pack with, and the instruction set, which forward() uses as well
@@ -47,8 +44,7 @@ class Linear {
 
   std::int64_t rows() const noexcept;     ///< N, the outputs
   std::int64_t columns() const noexcept;  ///< K, the inputs
-  bool packed() const noexcept;
-  std::size_t memory() const noexcept;  ///< bytes that this layer owns
+  std::size_t memory() const noexcept;    ///< bytes that this layer owns
 
   /// x: F32, BF16 or F16, [..., K], any strides. Writes [..., N] elements of `dtype` (F32, BF16, F16) without
   /// gaps to y, which must not overlap x. NaN and infinity make the outputs of their own token NaN or

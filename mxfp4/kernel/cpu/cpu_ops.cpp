@@ -5,7 +5,16 @@ namespace mxfp4::kernel {
 const Ops& cpu_ops(Isa isa) noexcept {
   static constexpr const Ops* kTables[] = {
   // in the order of the enumeration
-#define MXFP4_ISA_NAME(name, features) &name::kOps,
+#define MXFP4_ISA_NAME(name, codec, linear, features) &codec::kOps,
+#include "mxfp4/base/isas.inc"
+#undef MXFP4_ISA_NAME
+  };
+  return *kTables[static_cast<int>(isa)];
+}
+
+const LinearOps& cpu_linear_ops(Isa isa) noexcept {
+  static constexpr const LinearOps* kTables[] = {
+#define MXFP4_ISA_NAME(name, codec, linear, features) &linear::kLinearOps,
 #include "mxfp4/base/isas.inc"
 #undef MXFP4_ISA_NAME
   };

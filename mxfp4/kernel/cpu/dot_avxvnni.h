@@ -1,0 +1,24 @@
+// The primitives of a product in AVX-VNNI: those of AVX2, with a dot product of four bytes a lane.
+#pragma once
+
+#include "mxfp4/kernel/cpu/dot_avx2.h"
+
+namespace mxfp4::kernel {
+namespace {
+
+struct AvxVnniDot : Avx2Dot {
+  static constexpr int kTileTokens[] = {3, 2, 1, 3};
+  static constexpr int kDirectTokens[] = {4, 4, 2};
+
+  // Weights are 0..24 here as well: a sum of 32 starts from -12 * sum x.
+  static std::int32_t offset(const std::int8_t* plane) noexcept {
+    std::int32_t sum = 0;
+    for (int i = 0; i < 32; ++i) sum += plane[i];
+    return -12 * sum;
+  }
+  static void add(Sum& sum, Weights w, Quad x) noexcept { sum = _mm256_dpbusd_avx_epi32(sum, w, x); }
+  static Ints total(Sum sum) noexcept { return sum; }
+};
+
+}  // namespace
+}  // namespace mxfp4::kernel

@@ -1,0 +1,19 @@
+// AVX2 with FMA: Intel from Haswell, AMD from Zen.
+#include "mxfp4/kernel/cpu/cpu_kernels.h"
+#include "mxfp4/kernel/cpu/dot_avx2.h"
+#include "mxfp4/kernel/cpu/multiply.h"
+#include "mxfp4/kernel/cpu/pack_groups.h"
+#include "mxfp4/kernel/cpu/token_records.h"
+
+namespace mxfp4::kernel {
+
+const LinearOps avx2::kLinearOps = {group_bytes,
+                                    pack<Avx2Dot>,
+                                    plan,
+                                    record_bytes,
+                                    encode<Avx2Dot>,
+                                    preferred_groups<Avx2Dot>,
+                                    scratch_bytes<Avx2Dot>,
+                                    multiply<Avx2Dot>};
+
+}  // namespace mxfp4::kernel

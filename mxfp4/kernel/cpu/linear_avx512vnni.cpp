@@ -1,0 +1,19 @@
+// AVX-512 with VBMI and VNNI: Intel from Ice Lake, AMD from Zen 4.
+#include "mxfp4/kernel/cpu/cpu_kernels.h"
+#include "mxfp4/kernel/cpu/dot_avx512vnni.h"
+#include "mxfp4/kernel/cpu/multiply.h"
+#include "mxfp4/kernel/cpu/pack_groups.h"
+#include "mxfp4/kernel/cpu/token_records.h"
+
+namespace mxfp4::kernel {
+
+const LinearOps avx512vnni::kLinearOps = {group_bytes,
+                                          pack<Avx512VnniDot>,
+                                          plan,
+                                          record_bytes,
+                                          encode<Avx512VnniDot>,
+                                          preferred_groups<Avx512VnniDot>,
+                                          scratch_bytes<Avx512VnniDot>,
+                                          multiply<Avx512VnniDot>};
+
+}  // namespace mxfp4::kernel

@@ -1,0 +1,19 @@
+// AVX-VNNI: Intel's Alder Lake and later, AMD from Zen 5.
+#include "mxfp4/kernel/cpu/cpu_kernels.h"
+#include "mxfp4/kernel/cpu/dot_avxvnni.h"
+#include "mxfp4/kernel/cpu/multiply.h"
+#include "mxfp4/kernel/cpu/pack_groups.h"
+#include "mxfp4/kernel/cpu/token_records.h"
+
+namespace mxfp4::kernel {
+
+const LinearOps avxvnni::kLinearOps = {group_bytes,
+                                       pack<AvxVnniDot>,
+                                       plan,
+                                       record_bytes,
+                                       encode<AvxVnniDot>,
+                                       preferred_groups<AvxVnniDot>,
+                                       scratch_bytes<AvxVnniDot>,
+                                       multiply<AvxVnniDot>};
+
+}  // namespace mxfp4::kernel

@@ -1,0 +1,19 @@
+// Any machine.
+#include "mxfp4/kernel/cpu/cpu_kernels.h"
+#include "mxfp4/kernel/cpu/dot_scalar.h"
+#include "mxfp4/kernel/cpu/multiply.h"
+#include "mxfp4/kernel/cpu/pack_groups.h"
+#include "mxfp4/kernel/cpu/token_records.h"
+
+namespace mxfp4::kernel {
+
+const LinearOps scalar::kLinearOps = {group_bytes,
+                                      pack<ScalarDot>,
+                                      plan,
+                                      record_bytes,
+                                      encode<ScalarDot>,
+                                      preferred_groups<ScalarDot>,
+                                      scratch_bytes<ScalarDot>,
+                                      multiply<ScalarDot>};
+
+}  // namespace mxfp4::kernel

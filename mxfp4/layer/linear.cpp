@@ -1,0 +1,140 @@
+#include "mxfp4/layer/linear.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "mxfp4/base/fail_internal.h"
+#include "mxfp4/base/parallel.h"
+#include "mxfp4/layer/tokens_internal.h"
+#include "mxfp4/layer/workspace_internal.h"
+#include "mxfp4/tensor/shape.h"
+
+namespace mxfp4 {
+
+using kernel::GroupInfo;
+using kernel::kGroupRows;
+
+struct Linear::State {
+  std::size_t rows = 0;
+  WeightTraits traits;
+  std::vector<float> bias;
+  Isa isa = Isa::scalar;
+  AlignedMemory memory;
+  std::size_t bytes = 0;
+  std::vector<GroupInfo> groups;
+
+  const kernel::LinearOps& ops() const noexcept { return kernel::cpu_linear_ops(isa); }
+  void pack(const Mxfp4View& weight, const LinearOptions& options);
+  void multiply(const kernel::Token* tokens, std::size_t count, Dtype dtype, std::byte* scratch,
+                const Context& context) const;
+};
+
+void Linear::State::pack(const Mxfp4View& weight, const LinearOptions& options) {
+  constexpr std::size_t kStripBytes = 1 << 20;
+  const std::size_t group_bytes = ops().group_bytes(traits.blocks());
+  groups.resize((rows + kGroupRows - 1) / kGroupRows);
+  bytes = groups.size() * group_bytes;
+  memory = AlignedMemory(bytes);
+  const std::size_t strip = std::max<std::size_t>(1, kStripBytes / std::max<std::size_t>(group_bytes, 1));
+  parallel_for(options.context, (groups.size() + strip - 1) / strip, [&](int, std::size_t index) {
+    const std::size_t first = index * strip, count = std::min(strip, groups.size() - first);
+    ops().pack({weight.codes, weight.scales, rows, traits.blocks(), first, count,
+                memory.data() + first * group_bytes, groups.data() + first});
+    if (!options.done_with) return;
+    const std::size_t row = first * kGroupRows;
+    options.done_with(static_cast<std::int64_t>(row),
+                      static_cast<std::int64_t>(std::min(count * kGroupRows, rows - row)));
+  });
+  for (const GroupInfo& group : groups) {
+    traits.wide = traits.wide || group.wide;
+    traits.concentration += group.concentration / static_cast<float>(groups.size());
+  }
+}
+
+Linear::Linear(const Mxfp4View& weight, std::span<const float> bias, const LinearOptions& options)
+    : state_(std::make_unique<State>()) {
+  if (weight.shape.size() != 2) {
+    fail(ErrorCode::invalid_argument, "linear: the weight has shape {}, not [N, K]", to_string(weight.shape));
+  }
+  if (weight.block_size != kBlockSize) {
+    fail(ErrorCode::invalid_argument, "linear: the weight is in blocks of {}, not {}", weight.block_size,
+         kBlockSize);
+  }
+  if (!bias.empty() && static_cast<std::int64_t>(bias.size()) != weight.shape[0]) {
+    fail(ErrorCode::invalid_argument, "linear: {} biases for {} rows", bias.size(), weight.shape[0]);
+  }
+  if (!supported(options.context.isa)) {
+    fail(ErrorCode::unsupported, "linear: this machine lacks what {} needs", to_string(options.context.isa));
+  }
+  state_->rows = static_cast<std::size_t>(weight.shape[0]);
+  state_->traits.columns = static_cast<std::size_t>(weight.shape[1]);
+  state_->traits.order = weight.order;
+  state_->bias.assign(bias.begin(), bias.end());
+  state_->isa = options.context.isa;
+  state_->pack(weight, options);
+}
+
+Linear::Linear(Linear&&) noexcept = default;
+Linear& Linear::operator=(Linear&&) noexcept = default;
+Linear::~Linear() = default;
+
+std::int64_t Linear::rows() const noexcept {
+  return static_cast<std::int64_t>(state_->rows);
+}
+std::int64_t Linear::columns() const noexcept {
+  return static_cast<std::int64_t>(state_->traits.columns);
+}
+std::size_t Linear::memory() const noexcept {
+  return state_->bytes + state_->groups.size() * sizeof(GroupInfo) + state_->bias.size() * sizeof(float);
+}
+
+void Linear::State::multiply(const kernel::Token* tokens, std::size_t count, Dtype dtype, std::byte* scratch,
+                             const Context& context) const {
+  constexpr std::size_t kItemsPerThread =
+      8;  // enough for threads that are held up to leave work to the others
+  const std::size_t scratch_bytes = whole_lines(ops().scratch_bytes(count)),
+                    unit = ops().preferred_groups(count);
+  const auto threads = static_cast<std::size_t>(context.threads);
+  const std::size_t items = threads == 1 ? 1 : threads * kItemsPerThread;
+  const std::size_t step =
+      std::max<std::size_t>(1, (groups.size() + items * unit - 1) / (items * unit)) * unit;
+  parallel_for(context, (groups.size() + step - 1) / step, [&](int worker, std::size_t index) {
+    kernel::MultiplyArgs args;
+    args.weights = memory.data();
+    args.info = groups.data();
+    args.rows = rows;
+    args.blocks = traits.blocks();
+    args.first_group = index * step;
+    args.groups = std::min(step, groups.size() - args.first_group);
+    args.tokens = tokens;
+    args.count = count;
+    args.bias = bias.empty() ? nullptr : bias.data();
+    args.dtype = dtype;
+    args.scratch = scratch + static_cast<std::size_t>(worker) * scratch_bytes;
+    ops().multiply(args);
+  });
+}
+
+void Linear::forward(const DenseView& x, Dtype dtype, void* y, const ForwardOptions& options) const {
+  const State& s = *state_;
+  if (x.rank() == 0 || x.shape.back() != columns()) {
+    fail(ErrorCode::invalid_argument, "linear: x has shape {}, not [..., {}]", to_string(x.shape), columns());
+  }
+  for (const Dtype given : {x.dtype, dtype}) {
+    if (given == Dtype::f32 || given == Dtype::bf16 || given == Dtype::f16) continue;
+    fail(ErrorCode::invalid_argument, "linear: {} is {}; F32, BF16 and F16 can be",
+         given == dtype ? "y" : "x", to_string(given));
+  }
+  const Context context = {std::max(options.threads, 1), s.isa};
+  TokenRecords records(x, s.traits, options.activation, s.ops(), context);
+  if (records.count() == 0 || s.rows == 0) return;
+  const std::size_t row_bytes = s.rows * static_cast<std::size_t>(bits_of(dtype)) / 8;
+  const std::size_t scratch_bytes =
+      static_cast<std::size_t>(context.threads) * whole_lines(s.ops().scratch_bytes(records.count()));
+  std::byte* const memory = workspace(records.bytes() + scratch_bytes);
+  const kernel::Token* const tokens =
+      records.run(memory + scratch_bytes, static_cast<std::byte*>(y), row_bytes);
+  s.multiply(tokens, records.count(), dtype, memory, context);
+}
+
+}  // namespace mxfp4

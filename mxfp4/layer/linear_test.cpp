@@ -1,0 +1,411 @@
+#include "mxfp4/layer/linear.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "mxfp4/base/test_error_internal.h"
+#include "mxfp4/codec/float16.h"
+#include "mxfp4/layer/test_layer_internal.h"
+
+namespace mxfp4 {
+namespace {
+
+using test::normal;
+using test::random_weight;
+
+constexpr Activation kActivations[] = {Activation::exact, Activation::int8, Activation::mxfp8};
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+LinearOptions on(Isa isa) {
+  LinearOptions options;
+  options.context.isa = isa;
+  return options;
+}
+
+std::vector<float> forward(const Linear& layer, const std::vector<float>& x,
+                           Activation activation = Activation::exact, int threads = 1) {
+  const auto tokens = static_cast<std::int64_t>(x.size()) / layer.columns();
+  std::vector<float> y(static_cast<std::size_t>(tokens * layer.rows()));
+  layer.forward(dense_view(x.data(), Dtype::f32, {tokens, layer.columns()}), Dtype::f32, y.data(),
+                {activation, threads});
+  return y;
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+// --- the bound of `exact` ---
+
+struct Input {
+  const char* name;
+  float (*value)(float normal, std::size_t i);
+};
+const Input kInputs[] = {
+    {"normal", [](float x, std::size_t) { return x; }},
+    {"heavy tails", [](float x, std::size_t) { return x * x * x * x * x; }},
+    {"outliers x100", [](float x, std::size_t i) { return i % 701 == 5 ? 100 * x : x; }},
+    {"outliers x1000", [](float x, std::size_t i) { return i % 701 == 5 ? 1000 * x : x; }},
+    {"outliers x1e4", [](float x, std::size_t i) { return i % 701 == 5 ? 10000 * x : x; }},
+    {"outliers x1e30", [](float x, std::size_t i) { return i % 701 == 5 ? 1e30f * x : x; }},
+    {"one hot", [](float x, std::size_t i) { return i == 17 ? x : 0.0f; }},
+    {"one hot per block", [](float x, std::size_t i) { return i % 32 == i / 32 % 32 ? x : 0.0f; }},
+    {"lognormal", [](float x, std::size_t) { return std::exp(3 * x); }},
+    {"tiny", [](float x, std::size_t) { return x * 1e-33f; }},
+    {"huge", [](float x, std::size_t) { return x * 1e37f; }},
+    {"from tiny to huge",
+     [](float x, std::size_t i) { return std::ldexp(x, static_cast<int>(i * 37 % 240) - 130); }},
+};
+
+TEST(LinearExact, KeepsItsBoundForAnyFiniteInput) {
+  constexpr std::size_t kTokens = 12, kRows = 64;  // more than are multiplied directly
+  for (const std::int64_t columns : {32, 100, 256, 2880}) {
+    const Mxfp4Tensor weight = random_weight(kRows, columns, 118, 121, 1);
+    const Linear layer(weight.view());
+    for (const Input& input : kInputs) {
+      std::vector<float> x = normal(kTokens * static_cast<std::size_t>(columns), 2);
+      for (std::size_t i = 0; i < x.size(); ++i)
+        x[i] = input.value(x[i], i % static_cast<std::size_t>(columns));
+      const auto error =
+          test::relative_error(test::expected_linear(weight.view(), x, {}), forward(layer, x), kRows);
+      EXPECT_LE(error.rms, 0x1p-18) << input.name << ", K = " << columns;
+      EXPECT_LE(error.most, 0x1p-13) << input.name << ", K = " << columns;
+    }
+  }
+}
+
+TEST(LinearExact, KeepsItsBoundWhereTheLargestInputMeetsZeros) {
+  constexpr std::size_t kRows = 32, kColumns = 1024;
+  Mxfp4Tensor weight = random_weight(kRows, kColumns, 120, 121, 3);
+  std::vector<float> x = normal(kColumns, 4);
+  for (std::size_t k = 0; k < kColumns; k += 32) {
+    x[k] = 1e6f;
+    for (std::size_t n = 0; n < kRows; ++n) weight.codes[(n * kColumns + k) / 2] &= 0xF0;
+  }
+  const Linear layer(weight.view());
+  const auto error =
+      test::relative_error(test::expected_linear(weight.view(), x, {}), forward(layer, x), kRows);
+  EXPECT_LE(error.rms, 0x1p-18);
+  EXPECT_LE(error.most, 0x1p-13);
+}
+
+// --- the bound holds whatever the scales are ---
+
+TEST(LinearExact, KeepsItsBoundForScalesFarApart) {
+  constexpr std::size_t kRows = 48, kColumns = 512;
+  for (const auto& [least, most] : {std::pair{100, 140}, {1, 254}, {0, 3}, {250, 254}, {80, 170}}) {
+    const Mxfp4Tensor weight = random_weight(kRows, kColumns, least, most, 5);
+    std::vector<float> x = normal(3 * kColumns, 6);
+    for (float& value : x) value *= most > 250 ? 1e-3f : 1.0f;  // the results are finite
+    const Linear layer(weight.view());
+    const test::Expected expected = test::expected_linear(weight.view(), x, {});
+    const std::vector<float> y = forward(layer, x);
+    double squares = 0;
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      const double unit =
+          std::max(expected.magnitude[i], 0x1p-130);  // of subnormal results there are fewer bits
+      const double error = std::fabs(static_cast<double>(y[i]) - expected.y[i]) / unit;
+      EXPECT_LE(error, 0x1p-13) << least << " to " << most << ", output " << i;
+      squares += error * error;
+    }
+    EXPECT_LE(std::sqrt(squares / static_cast<double>(y.size())), 0x1p-18) << least << " to " << most;
+  }
+}
+
+TEST(LinearExact, HasZeroBlocksOfAnyScaleForNothing) {
+  Mxfp4Tensor weight = random_weight(16, 256, 120, 122, 7), same = weight;
+  for (std::size_t block = 3; block < weight.scales.size(); block += 5) {
+    std::fill_n(weight.codes.begin() + static_cast<std::ptrdiff_t>(16 * block), 16, std::uint8_t{0x80});
+    std::fill_n(same.codes.begin() + static_cast<std::ptrdiff_t>(16 * block), 16, std::uint8_t{0});
+    weight.scales[block] = block % 2 == 0 ? 0 : 254;
+  }
+  const std::vector<float> x = normal(256, 8);
+  EXPECT_TRUE(same_bits(forward(Linear(weight.view()), x), forward(Linear(same.view()), x)));
+}
+
+TEST(LinearInt8, IsAsNearAsOneScalePer32Allows) {
+  const Mxfp4Tensor weight = random_weight(256, 2880, 118, 121, 9);
+  const std::vector<float> x = normal(20 * 2880, 10);
+  const test::Expected expected = test::expected_linear(weight.view(), x, {});
+  const std::vector<float> y = forward(Linear(weight.view()), x, Activation::int8);
+  double error = 0, signal = 0;
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    error += std::pow(static_cast<double>(y[i]) - expected.y[i], 2);
+    signal += expected.y[i] * expected.y[i];
+  }
+  EXPECT_LE(std::sqrt(error / signal), 7e-3);
+  EXPECT_GE(std::sqrt(error / signal), 2e-3) << "these were not eight bits";
+}
+
+// E4M3 with a power of two per 32: judged by encoding the inputs here, one element after the other.
+TEST(LinearMxfp8, MultipliesE4m3ValuesExactly) {
+  constexpr std::size_t kColumns = 320;
+  const Mxfp4Tensor weight = random_weight(32, kColumns, 118, 121, 11);
+  std::vector<float> x = normal(2 * kColumns, 12);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = std::ldexp(x[i], static_cast<int>(i % 23) - 12);
+  std::vector<float> rounded = x;
+  for (std::size_t block = 0; block < x.size(); block += 32) {
+    float amax = 0;
+    for (std::size_t i = block; i < block + 32; ++i) amax = std::max(amax, std::fabs(x[i]));
+    const double scale = std::ldexp(1.0, std::ilogb(amax) - 8);
+    for (std::size_t i = block; i < block + 32; ++i) {
+      const double v = std::fabs(static_cast<double>(x[i])) / scale;
+      const double unit = std::ldexp(1.0, std::max(v > 0 ? std::ilogb(v) : -6, -6) - 3);
+      const double magnitude = std::min(std::nearbyint(v / unit) * unit, 448.0) * scale;
+      rounded[i] = static_cast<float>(std::copysign(magnitude, static_cast<double>(x[i])));
+    }
+  }
+  const auto error = test::relative_error(test::expected_linear(weight.view(), rounded, {}),
+                                          forward(Linear(weight.view()), x, Activation::mxfp8), 32);
+  EXPECT_LE(error.most, 0x1p-22);
+}
+
+// --- the same bits ---
+
+TEST(Linear, HasTheSameBitsOnEveryInstructionSet) {
+  for (const Isa isa : built_isas()) {
+    if (!supported(isa)) {
+      std::printf("    skipped: this machine lacks %s\n", to_string(isa));
+      continue;
+    }
+    for (const std::int64_t rows : {1, 16, 33, 80}) {
+      for (const std::int64_t columns : {1, 31, 33, 288, 1056}) {
+        const Mxfp4Tensor weight = random_weight(rows, columns, 90, 123, 13);
+        const std::vector<float> bias = normal(static_cast<std::size_t>(rows), 14);
+        const Linear layer(weight.view(), bias, on(isa)), plain(weight.view(), bias, on(Isa::scalar));
+        for (const std::size_t tokens : {1, 2, 5, 8, 9, 14}) {
+          std::vector<float> x = normal(tokens * static_cast<std::size_t>(columns), 15);
+          for (std::size_t i = 0; i < x.size(); i += 97) x[i] *= 1e3f;  // tokens of all formats
+          for (std::size_t k = 0; k < static_cast<std::size_t>(columns); k += 32)
+            x[k] *= tokens % 2 == 1 ? 1e6f : 1.0f;
+          for (const Activation activation : kActivations) {
+            EXPECT_TRUE(same_bits(forward(layer, x, activation), forward(plain, x, activation)))
+                << to_string(isa) << ": " << rows << " x " << columns << ", " << tokens
+                << " tokens, activation " << static_cast<int>(activation);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Linear, HasTheSameBitsWhateverStandsBesideAToken) {
+  constexpr std::size_t kRows = 96, kColumns = 640, kTokens = 30;
+  const Mxfp4Tensor weight = random_weight(kRows, kColumns, 117, 123, 16);
+  const Linear layer(weight.view());
+  std::vector<float> x = normal(kTokens * kColumns, 17);
+  for (std::size_t t = 0; t < kTokens; t += 3) x[t * kColumns + t] = t % 2 == 0 ? 1e5f : 1e9f;
+  x[7 * kColumns] = kInfinity;
+  for (const Activation activation : kActivations) {
+    const std::vector<float> together = forward(layer, x, activation);
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      const auto first = static_cast<std::ptrdiff_t>(t * kColumns),
+                 y = static_cast<std::ptrdiff_t>(t * kRows);
+      const std::vector<float> alone =
+          forward(layer, {x.begin() + first, x.begin() + first + kColumns}, activation);
+      EXPECT_TRUE(same_bits(alone, {together.begin() + y, together.begin() + y + kRows})) << "token " << t;
+    }
+  }
+}
+
+TEST(Linear, HasTheSameBitsForAnyNumberOfThreads) {
+  const Mxfp4Tensor weight = random_weight(500, 1000, 117, 123, 18);
+  LinearOptions options;
+  for (const std::size_t tokens : {1, 6, 40, 90}) {
+    const std::vector<float> x = normal(tokens * 1000, 19);
+    options.context.threads = 1;
+    const std::vector<float> one = forward(Linear(weight.view(), {}, options), x);
+    for (const int threads : {2, 3, 8}) {
+      options.context.threads = threads;
+      EXPECT_TRUE(same_bits(forward(Linear(weight.view(), {}, options), x, Activation::exact, threads), one));
+    }
+  }
+}
+
+TEST(Linear, TakesBothNibbleOrders) {
+  const Mxfp4Tensor weight = random_weight(40, 96, 118, 122, 20);
+  Mxfp4View other = weight.view();
+  std::vector<std::uint8_t> codes(weight.codes.size());
+  for (std::size_t i = 0; i < codes.size(); ++i) {  // code i of a block: byte i / 2, or byte i % 16
+    const std::size_t block = i / 16 * 16, j = i % 16;
+    const auto code = [&](std::size_t k) { return weight.codes[block + k / 2] >> (k % 2 * 4) & 15; };
+    codes[i] = static_cast<std::uint8_t>(code(j) | code(j + 16) << 4);
+  }
+  other.codes = codes.data();
+  other.order = NibbleOrder::split16;
+  for (const std::size_t tokens : {1, 20}) {
+    const std::vector<float> x = normal(tokens * 96, 21);
+    const auto error =
+        test::relative_error(test::expected_linear(weight.view(), x, {}), forward(Linear(other), x), 40);
+    EXPECT_LE(error.rms, 0x1p-18);
+    const std::vector<float> int8 = forward(Linear(other), x, Activation::int8);
+    EXPECT_TRUE(same_bits(int8, forward(Linear(weight.view()), x, Activation::int8)))
+        << "integers have no order";
+  }
+}
+
+// --- special values ---
+
+TEST(Linear, GivesExactlyTheBiasForZeros) {
+  const Mxfp4Tensor weight = random_weight(50, 300, 100, 130, 22);
+  const std::vector<float> bias = normal(50, 23);
+  for (const Activation activation : kActivations) {
+    EXPECT_EQ(forward(Linear(weight.view(), bias), std::vector<float>(300), activation), bias);
+    EXPECT_EQ(forward(Linear(weight.view()), std::vector<float>(300), activation), std::vector<float>(50));
+  }
+}
+
+TEST(Linear, GivesZeroForRowsOfZeros) {
+  Mxfp4Tensor weight = random_weight(20, 512, 100, 130, 24);
+  std::fill_n(weight.codes.begin() + 7 * 256, 256, std::uint8_t{0x08});
+  for (const std::size_t tokens : {1, 12}) {
+    const std::vector<float> y = forward(Linear(weight.view()), normal(tokens * 512, 25));
+    for (std::size_t t = 0; t < tokens; ++t) EXPECT_EQ(y[t * 20 + 7], 0.0f);
+  }
+}
+
+TEST(Linear, KeepsNaNAndInfinityInTheirOwnToken) {
+  const Mxfp4Tensor weight = random_weight(32, 128, 118, 122, 26);
+  const Linear layer(weight.view());
+  for (const float bad : {std::nanf(""), kInfinity, -kInfinity}) {
+    for (const Activation activation : kActivations) {
+      std::vector<float> x = normal(11 * 128, 27), good = x;
+      x[4 * 128 + 77] = bad;
+      const std::vector<float> y = forward(layer, x, activation), expected = forward(layer, good, activation);
+      for (std::size_t i = 0; i < y.size(); ++i) {
+        const double w = test::weight_at(weight.view(), i % 32, 77);
+        if (i / 32 != 4) {
+          EXPECT_EQ(y[i], expected[i]);
+        } else if (std::isnan(bad) || w == 0) {
+          EXPECT_TRUE(std::isnan(y[i])) << i;
+        } else {
+          EXPECT_EQ(y[i], w > 0 ? bad : -bad) << i;
+        }
+      }
+    }
+  }
+}
+
+TEST(Linear, GivesNaNForRowsWithANaNScaleAndForNoOthers) {
+  Mxfp4Tensor weight = random_weight(40, 160, 118, 122, 28);
+  const std::vector<float> before = forward(Linear(weight.view()), normal(160, 29));
+  weight.scales[21 * 5 + 3] = 255;
+  const std::vector<float> y = forward(Linear(weight.view()), normal(160, 29));
+  for (std::size_t n = 0; n < 40; ++n) {
+    if (n == 21) {
+      EXPECT_TRUE(std::isnan(y[n]));
+    } else {
+      EXPECT_NEAR(y[n], before[n], 1e-4);
+    }
+  }
+}
+
+TEST(Linear, OverflowsToInfinityOnlyWhereTheResultDoes) {
+  Mxfp4Tensor weight = random_weight(16, 64, 254, 254, 30);
+  std::fill(weight.codes.begin(), weight.codes.end(), std::uint8_t{0x22});  // 2^127 each
+  const Linear layer(weight.view());
+  EXPECT_EQ(forward(layer, std::vector<float>(64, 0x1p-8f))[3], 0x1p125f);
+  EXPECT_EQ(forward(layer, std::vector<float>(64, 1.0f))[3], kInfinity);
+}
+
+// --- shapes, dtypes, memory ---
+
+TEST(Linear, ReadsAndWritesHalvesAtAnyAddressAndStride) {
+  constexpr std::int64_t kRows = 35, kColumns = 70, kTokens = 6;
+  const Mxfp4Tensor weight = random_weight(kRows, kColumns, 118, 122, 31);
+  const Linear layer(weight.view(), normal(kRows, 32));
+  for (const Dtype dtype : {Dtype::bf16, Dtype::f16}) {
+    const auto narrow = [&](float x) { return dtype == Dtype::bf16 ? f32_to_bf16(x) : f32_to_f16(x); };
+    const auto wide = [&](std::uint16_t x) { return dtype == Dtype::bf16 ? bf16_to_f32(x) : f16_to_f32(x); };
+    std::vector<std::byte> bytes(1 + 2 * kTokens * 2 * kColumns), out(1 + 2 * kTokens * kRows);
+    std::vector<float> x;
+    for (std::int64_t t = 0; t < kTokens; ++t) {  // every second row of twice as many
+      for (std::int64_t k = 0; k < kColumns; ++k) {
+        const std::uint16_t element = narrow(normal(1, static_cast<unsigned>(t * kColumns + k))[0]);
+        std::memcpy(bytes.data() + 1 + 2 * (2 * t * kColumns + k), &element, 2);
+        x.push_back(wide(element));
+      }
+    }
+    DenseView view = dense_view(bytes.data() + 1, dtype, {2, 2 * kTokens / 2, kColumns});
+    view = view.slice(1, 0, 2 * kTokens / 2, 2);
+    ASSERT_EQ(view.shape, (Shape{2, kTokens / 2, kColumns}));
+    layer.forward(view, dtype, out.data() + 1);
+    const std::vector<float> y = forward(layer, x);
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      std::uint16_t element;
+      std::memcpy(&element, out.data() + 1 + 2 * i, 2);
+      EXPECT_EQ(element, narrow(y[i])) << i;
+    }
+  }
+}
+
+TEST(Linear, TakesNoTokensNoRowsAndNoColumns) {
+  const Mxfp4Tensor weight = random_weight(5, 40, 118, 122, 33);
+  EXPECT_TRUE(forward(Linear(weight.view()), {}).empty());
+  Mxfp4View none = weight.view();
+  none.shape = {0, 40};
+  float untouched = 7;
+  Linear(none).forward(dense_view(normal(40, 1).data(), Dtype::f32, {40}), Dtype::f32, &untouched);
+  EXPECT_EQ(untouched, 7);
+  none.shape = {5, 0};
+  const std::vector<float> bias = normal(5, 34);
+  std::vector<float> y(5);
+  Linear(none, bias).forward(dense_view(nullptr, Dtype::f32, {1, 0}), Dtype::f32, y.data());
+  EXPECT_EQ(y, bias);
+}
+
+TEST(Linear, SaysWhichRowsItIsDoneWith) {
+  const Mxfp4Tensor weight = random_weight(5000, 512, 118, 122, 35);
+  LinearOptions options;
+  options.context.threads = 1;
+  std::vector<int> done(5000);
+  options.done_with = [&](std::int64_t first, std::int64_t rows) {
+    for (std::int64_t row = first; row < first + rows; ++row) ++done[static_cast<std::size_t>(row)];
+  };
+  const Linear layer(weight.view(), {}, options);
+  EXPECT_EQ(done, std::vector<int>(5000, 1));
+  EXPECT_LE(layer.memory(), 5000 * 512 * 17 / 32 * 1.01);
+}
+
+TEST(Linear, RefusesWhatItCannotDo) {
+  const Mxfp4Tensor weight = random_weight(8, 64, 118, 122, 36);
+  const auto changed = [&](const auto& change) {
+    Mxfp4View view = weight.view();
+    change(view);
+    return std::string(error_of([&] { const Linear layer(view); }).what());
+  };
+  EXPECT_EQ(changed([](Mxfp4View& view) {
+              view.shape = {1, 8, 64};
+            }),
+            "linear: the weight has shape [1, 8, 64], not [N, K]");
+  EXPECT_EQ(changed([](Mxfp4View& view) { view.block_size = 16; }),
+            "linear: the weight is in blocks of 16, not 32");
+  EXPECT_STREQ(error_of([&] { const Linear layer(weight.view(), normal(7, 1)); }).what(),
+               "linear: 7 biases for 8 rows");
+
+  const Linear layer(weight.view());
+  const std::vector<float> x(65);
+  float y[8];
+  EXPECT_STREQ(error_of([&] {
+                 layer.forward(dense_view(x.data(), Dtype::f32, {1, 65}), Dtype::f32, y);
+               }).what(),
+               "linear: x has shape [1, 65], not [..., 64]");
+  EXPECT_STREQ(error_of([&] { layer.forward(dense_view(x.data(), Dtype::i32, {64}), Dtype::f32, y); }).what(),
+               "linear: x is I32; F32, BF16 and F16 can be");
+  EXPECT_STREQ(error_of([&] { layer.forward(dense_view(x.data(), Dtype::f32, {64}), Dtype::f64, y); }).what(),
+               "linear: y is F64; F32, BF16 and F16 can be");
+  for (const Isa isa : built_isas()) {
+    if (supported(isa)) continue;
+    EXPECT_EQ(error_of([&] { const Linear none(weight.view(), {}, on(isa)); }).code(),
+              ErrorCode::unsupported);
+  }
+}
+
+}  // namespace
+}  // namespace mxfp4
