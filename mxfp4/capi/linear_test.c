@@ -152,6 +152,18 @@ static void dtypes_and_strides_are_the_callers(void) {
   mxfp4_linear_destroy(layer);
 }
 
+static void activations_need_no_alignment(void) {
+  mxfp4_linear* layer = new_layer();
+  char odd_x[sizeof x + 1], odd_y[sizeof expected + 1];
+  memcpy(odd_x + 1, x, sizeof x);
+  WORKS(mxfp4_linear_forward(layer, kTokens, odd_x + 1, sizeof x, MXFP4_F32, odd_y + 1, sizeof expected,
+                             MXFP4_F32, NULL));
+  float y[kTokens * kN];
+  memcpy(y, odd_y + 1, sizeof y);
+  CHECK(close_to_expected(y, 0x1p-13));
+  mxfp4_linear_destroy(layer);
+}
+
 static void nothing_is_fine(void) {
   mxfp4_linear_destroy(NULL);
   CHECK(mxfp4_linear_rows(NULL) == 0 && mxfp4_linear_columns(NULL) == 0 && mxfp4_linear_memory(NULL) == 0);
@@ -257,6 +269,7 @@ int main(void) {
   the_activation_mode_counts();
   a_layer_needs_no_arrays();
   dtypes_and_strides_are_the_callers();
+  activations_need_no_alignment();
   nothing_is_fine();
   wrong_weights_are_refused();
   wrong_activations_are_refused();

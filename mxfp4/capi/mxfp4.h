@@ -4,8 +4,7 @@
 //   mxfp4_last_error() says what, where and the values. Nothing is printed, thrown or aborted, and outputs
 //   are unspecified after a failure.
 // - An array is a pointer and its size, in bytes unless it is called a count. Sizes are checked before
-// anything
-//   is touched; where the size is 0 the pointer may be null.
+//   anything is touched; where the size is 0 the pointer may be null.
 // - A struct begins with its size, sizeof of it, and zero in every other field is the default:
 //       mxfp4_quantize_options options = {.size = sizeof options, .preset = "ggml"};
 //   Later versions add fields at the end. What was compiled against an older header goes on to work; a newer
@@ -43,7 +42,7 @@ const char* mxfp4_status_name(mxfp4_status status);
 
 /// The message of the last call on this thread that failed, "" before the first. Valid until the next one
 /// that fails. Never null. Go moves goroutines between threads: runtime.LockOSThread() keeps both calls on
-/// one.
+/// one of them.
 const char* mxfp4_last_error(void);
 
 /// "0.1.0", of the library that is linked.
@@ -57,11 +56,10 @@ mxfp4_status mxfp4_machine(const char** text);
 typedef int32_t mxfp4_dtype;
 enum { MXFP4_F32 = 0, MXFP4_BF16 = 1, MXFP4_F16 = 2 };
 
-/// Which elements of a block share a byte.
+/// Which elements of a block share a byte, the first in its low nibble. mxfp4_quantize() writes interleaved.
 enum {
-  MXFP4_INTERLEAVED =
-      0,             ///< byte i holds element 2i (low nibble) and 2i + 1 (high); what mxfp4_quantize() writes
-  MXFP4_SPLIT16 = 1  ///< byte j of a block of 32 holds element j (low) and j + 16 (high); ggml
+  MXFP4_INTERLEAVED = 0,  ///< byte i holds element 2i and 2i + 1
+  MXFP4_SPLIT16 = 1       ///< byte j of a block of 32 holds element j and j + 16; ggml
 };
 
 /// A quantised matrix that the caller owns.
@@ -83,10 +81,10 @@ mxfp4_status mxfp4_sizes(int64_t rows, int64_t columns, int32_t block_size, size
 
 typedef struct mxfp4_quantize_options {
   size_t size;
-  const char* preset;  ///< a recipe by its name, as `mxfp4 info` lists them; null: "mxfp4", the least error
+  const char* preset;      ///< a recipe by its name, as `mxfp4 info` lists them; null: "mxfp4", least error
   const char* scale_rule;  ///< in place of a preset: "optimal", "even", "rceil", ...
-  const char* nonfinite;  ///< NaN and infinity: "error" (the default: refused, with the first one's indices),
-                          ///< "nan_block", "saturate", or "preset": as the preset's origin does it
+  const char* nonfinite;   ///< NaN and infinity: "error" (the default: refused, with the indices of the
+                          ///< first), "nan_block", "saturate", or "preset": as the preset's origin does it
   const float* importance;  ///< how much each column matters, under the rule optimal: it then minimises the
                             ///< sum of importance * error^2; finite, not negative; null: all alike
   size_t importance_count;  ///< columns, or 0
