@@ -81,12 +81,12 @@ mxfp4_status mxfp4_sizes(int64_t rows, int64_t columns, int32_t block_size, size
 
 typedef struct mxfp4_quantize_options {
   size_t size;
-  const char* preset;      ///< a recipe by its name, as `mxfp4 info` lists them; null: "mxfp4", least error
-  const char* scale_rule;  ///< in place of a preset: "optimal", "even", "rceil", ...
-  const char* nonfinite;   ///< NaN and infinity: "error" (the default: refused, with the indices of the
-                          ///< first), "nan_block", "saturate", or "preset": as the preset's origin does it
-  const float* importance;  ///< how much each column matters, under the rule optimal: it then minimises the
-                            ///< sum of importance * error^2; finite, not negative; null: all alike
+  const char* preset;       ///< a recipe that `mxfp4 info` lists; null: "mxfp4", the least error
+  const char* scale_rule;   ///< in place of a preset: "optimal", "even", "rceil", ...
+  const char* nonfinite;    ///< NaN and infinity: null or "error": refused, with the indices of the first;
+                            ///< "nan_block", "saturate", or "preset": as the preset's origin does it
+  const float* importance;  ///< how much each column matters, under the rule optimal, which then minimises
+                            ///< the sum of importance * error^2; finite, not negative; null: all alike
   size_t importance_count;  ///< columns, or 0
   int32_t block_size;       ///< 32, or 16; 0: 32
   int32_t threads;
