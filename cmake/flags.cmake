@@ -1,8 +1,11 @@
 # Flags of every target here. They are private: nothing of them reaches a consumer, built or installed.
 function(mxfp4_flags target)
   target_compile_options(${target} PRIVATE
-    -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Woverloaded-virtual -Wold-style-cast
-    $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # g++ 12 sees overlaps in std::string's operator+ that are not there
+    -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
+    $<$<COMPILE_LANGUAGE:C>:-pedantic>
+    $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor> $<$<COMPILE_LANGUAGE:CXX>:-Woverloaded-virtual>
+    $<$<COMPILE_LANGUAGE:CXX>:-Wold-style-cast>
+    $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>  # g++ 12 sees overlaps in std::string's operator+ that are not there
     -ffp-contract=off  # results must not depend on whether the target has fused multiply-add
     $<$<BOOL:${MXFP4_WERROR}>:-Werror>)
   if(MXFP4_SANITIZE)

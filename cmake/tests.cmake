@@ -20,6 +20,21 @@ if(TARGET cli_test)
   target_link_libraries(cli_test PRIVATE mxfp4_cli)
 endif()
 
+# mxfp4/<folder>/<name>_test.c -> <folder>_<name>_test, one test: a program in C99, for what C sees of the library.
+enable_language(C)
+file(GLOB_RECURSE c_test_sources CONFIGURE_DEPENDS mxfp4/*_test.c)
+foreach(test IN LISTS c_test_sources)
+  string(REGEX REPLACE ".*/mxfp4/([a-z0-9_]+)/.*" "\\1" folder ${test})
+  get_filename_component(name ${test} NAME_WE)
+  add_executable(${folder}_${name} ${test})
+  target_link_libraries(${folder}_${name} PRIVATE mxfp4 Threads::Threads)
+  set_target_properties(${folder}_${name} PROPERTIES C_STANDARD 99 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF)
+  mxfp4_flags(${folder}_${name})
+  add_dependencies(${folder}_test ${folder}_${name})
+  add_test(NAME ${folder}.${name} COMMAND ${folder}_${name})
+  set_tests_properties(${folder}.${name} PROPERTIES LABELS ${folder})
+endforeach()
+
 # Every fuzz target replays its corpus; these tests carry the label fuzz.
 foreach(fuzzer IN LISTS fuzz_sources)
   get_filename_component(name ${fuzzer} NAME_WE)

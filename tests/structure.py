@@ -11,7 +11,8 @@ LONGEST_FILE = 600
 LONGEST_MEDIAN = 200
 APACHE_2 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"  # sha256 of apache.org's LICENSE-2.0.txt
 
-OUTSIDERS = re.compile(r"_(test|bench|fuzz)\.cpp$|/test_\w+\.h$")
+CODE = (".h", ".c", ".cpp", ".inc", ".py", ".rs", ".cmake", ".sh")
+OUTSIDERS = re.compile(r"_(test|bench|fuzz)\.(c|cpp)$|/test_\w+\.h$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]*)"|<([^>]*)>)', re.MULTILINE)
 
 
@@ -41,7 +42,7 @@ def rule_for(folder: str, rules: dict[str, set[str]]) -> str | None:
 def includes(root: Path) -> Iterator[str]:
     """Every #include stays within the table; all of our own are written from the root."""
     rules = read_rules(root)
-    for path in files(root, ".h", ".cpp", ".inc"):
+    for path in files(root, ".h", ".c", ".cpp", ".inc"):
         name = path.relative_to(root).as_posix()
         if not name.startswith("mxfp4/") or OUTSIDERS.search(name):
             continue
@@ -81,7 +82,7 @@ def public_headers_stand_alone(root: Path) -> Iterator[str]:
         for own, system in INCLUDE.findall(path.read_text()):
             if own and own not in public and not own.endswith(".inc"):
                 yield f'{path.relative_to(root)}: includes "{own}", which is not installed'
-            if system and not re.fullmatch(r"[a-z_0-9]+", system):
+            if system and not re.fullmatch(r"[a-z_0-9]+|std(def|int)\.h", system):
                 yield f"{path.relative_to(root)}: includes <{system}>, which is not the standard library's"
 
 
@@ -104,7 +105,7 @@ def headers_say_what_they_are(root: Path) -> Iterator[str]:
 
 def files_are_short(root: Path) -> Iterator[str]:
     """No file is longer than can be read at one sitting."""
-    lengths = {path: path.read_text().count("\n") for path in files(root, ".h", ".cpp", ".inc", ".py", ".cmake", ".sh")}
+    lengths = {path: path.read_text().count("\n") for path in files(root, *CODE)}
     for path, length in lengths.items():
         if length > LONGEST_FILE:
             yield f"{path.relative_to(root)}: {length} lines, more than {LONGEST_FILE}"
@@ -114,7 +115,7 @@ def files_are_short(root: Path) -> Iterator[str]:
 
 def whitespace(root: Path) -> Iterator[str]:
     """No tabs, no blanks at the end of a line, a newline at the end of a file."""
-    suffixes = (".h", ".cpp", ".inc", ".py", ".cmake", ".in", ".txt", ".json", ".md", ".sh", "")
+    suffixes = (*CODE, ".in", ".txt", ".json", ".md", "")
     for path in files(root, *suffixes):
         if path.name.startswith(".") or path.name == "LICENSE":
             continue

@@ -1,6 +1,7 @@
 """The library as other projects meet it: installed, static or shared, or as a part of their own build."""
 
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +12,18 @@ from shell import configure_and_build, run
 # 4 and 63 times 1/4: s0 / 2 is best for the first block, and the second is lossless.
 CONSUMER_SAYS = "scale byte 126\nscale byte 123\n3 0.25 0.25\ninvalid_argument\n"
 
+RUST_SAYS = """\
+scale byte 126
+scale byte 123
+3 0.25 0.25
+1 of 2 blocks are lossless, noise 1
+[19.25, 19.25]
+invalid_argument: mxfp4_linear_forward: x has 508 bytes, but must have at least 512
+invalid_argument: quantize: element [0, 0] is NaN
+invalid_argument: mxfp4_quantize: no preset 'best'
+on another thread: ''
+"""
+
 
 @pytest.mark.parametrize("kind", ["static", "shared"])
 def test_a_consumer_builds_against_the_package(kind: str, root: Path, tmp_path: Path, request):
@@ -18,6 +31,37 @@ def test_a_consumer_builds_against_the_package(kind: str, root: Path, tmp_path: 
     configure_and_build(root / "tests/consumer", tmp_path, f"-DCMAKE_PREFIX_PATH={prefix}")
     assert run(tmp_path / "consumer") == CONSUMER_SAYS
     assert ("libmxfp4.so" in run("ldd", tmp_path / "consumer")) == (kind == "shared")
+
+
+@pytest.mark.parametrize("kind", ["static", "shared"])
+def test_a_consumer_in_c_builds_against_the_package(kind: str, root: Path, tmp_path: Path, request):
+    prefix = request.getfixturevalue(f"{kind}_prefix")
+    configure_and_build(root / "tests/consumer/c", tmp_path, f"-DCMAKE_PREFIX_PATH={prefix}")
+    assert run(tmp_path / "consumer") == CONSUMER_SAYS
+    assert ("libmxfp4.so" in run("ldd", tmp_path / "consumer")) == (kind == "shared")
+
+
+def test_a_c_project_that_cannot_enable_cxx_is_told(static_prefix: Path, tmp_path: Path):
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.22)\nproject(p LANGUAGES C)\n"
+        "function(find)\n  find_package(mxfp4)\nendfunction()\nfind()\n"
+    )
+    said = run("cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={static_prefix}")
+    assert "enable_language(CXX) first" in said
+
+
+@pytest.mark.parametrize("kind", ["static", "shared"])
+def test_rust_links_the_library(kind: str, root: Path, tmp_path: Path, request):
+    rustc = shutil.which("rustc")
+    if rustc is None:
+        pytest.skip("rustc is not installed")
+    prefix = request.getfixturevalue(f"{kind}_prefix")
+    libraries = ["mxfp4"] + (["fmt", "re2", "gomp", "stdc++"] if kind == "static" else [])
+    links = [part for library in libraries for part in ("-l", library)]
+    source = root / "tests/consumer/main.rs"
+    run(rustc, "--edition", "2021", "-D", "warnings", source, "-L", prefix / "lib", *links, "-o", tmp_path / "rust")
+    said = run("env", f"LD_LIBRARY_PATH={prefix}/lib", tmp_path / "rust")
+    assert said == RUST_SAYS
 
 
 def test_a_consumer_builds_with_the_sources_inside(root: Path, tmp_path: Path):
@@ -55,12 +99,14 @@ def test_exactly_the_public_headers_are_installed(root: Path, static_prefix: Pat
 
 def test_every_installed_header_compiles_on_its_own(static_prefix: Path, tmp_path: Path):
     include = static_prefix / "include"
-    strictly = ["-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+    strictly = ["-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 
-    def compile_alone(header: Path) -> str:
+    def compile_alone(header: Path, *compiler: str) -> str:
         source = tmp_path / f"{header.parent.name}-{header.stem}.cpp"
         source.write_text(f'#include "{header.relative_to(include)}"\n')
-        return run("g++", *strictly, "-I", include, source)
+        return run(*compiler, *strictly, "-I", include, source)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        assert set(pool.map(compile_alone, sorted(include.rglob("*.h")))) == {""}
+        headers = sorted(include.rglob("*.h"))
+        assert set(pool.map(lambda header: compile_alone(header, "g++", "-std=c++20"), headers)) == {""}
+    assert compile_alone(include / "mxfp4/capi/mxfp4.h", "gcc", "-std=c99", "-x", "c") == ""

@@ -1,7 +1,7 @@
 """What README.md shows works: its marked examples run, and the options it names exist.
 
 An example is the fenced block after a line `<!-- test: NAME -->`; `sh` blocks run in an empty directory with mxfp4 on
-the PATH, `cpp` blocks are compiled against the installed library and run.
+the PATH, `cpp` and `c` blocks are compiled against the installed library and run, `c` by the text's own line `cc example.c ...`.
 """
 
 import os
@@ -67,8 +67,16 @@ def test_the_cpp_example_runs(source: str, static_prefix: Path, tmp_path: Path):
         subprocess.run(command, cwd=tmp_path, check=True)
 
 
+@pytest.mark.parametrize("source", examples(README, "c").values(), ids=examples(README, "c").keys())
+def test_the_c_example_runs(source: str, static_prefix: Path, tmp_path: Path):
+    (tmp_path / "example.c").write_text(source)
+    command = re.search(r"^cc example.c .*$", README, re.MULTILINE)[0].replace("PREFIX", str(static_prefix))
+    subprocess.run(["bash", "-euc", f"{command} -std=c99 -pedantic -Wall -Wextra -Werror"], cwd=tmp_path, check=True)
+    subprocess.run(["./example"], cwd=tmp_path, check=True)
+
+
 def test_there_is_an_example_of_each_kind():
-    assert examples(README, "sh") and examples(README, "cpp")
+    assert examples(README, "sh") and examples(README, "cpp") and examples(README, "c")
 
 
 @pytest.mark.parametrize("command", commands(README))

@@ -120,19 +120,25 @@ kernel::ColumnWeights weights_of(const QuantizeOptions& options, const Mxfp4View
 }  // namespace
 
 Mxfp4Tensor quantize(const DenseView& x, const QuantizeOptions& options, ErrorStats* stats) {
+  check_block_size("quantize", options.block_size);
+  Mxfp4Tensor result;
+  result.shape = axis_last(x, checked_axis(x, options.axis)).shape;
+  result.block_size = options.block_size;
+  result.codes.resize(static_cast<std::size_t>(result.view().code_bytes()));
+  result.scales.resize(static_cast<std::size_t>(result.view().scale_bytes()));
+  quantize_into(x, result.codes.data(), result.scales.data(), options, stats);
+  return result;
+}
+
+void quantize_into(const DenseView& x, std::uint8_t* codes, std::uint8_t* scales,
+                   const QuantizeOptions& options, ErrorStats* stats) {
   check_dtype("quantize", x.dtype);
   check_block_size("quantize", options.block_size);
   const kernel::Ops& ops = ops_of("quantize", options.context);
   const int axis = checked_axis(x, options.axis);
   const DenseView view = axis_last(x, axis);
   const bool contiguous = view.contiguous();
-
-  Mxfp4Tensor result;
-  result.shape = view.shape;
-  result.block_size = options.block_size;
-  const Mxfp4View layout = result.view();
-  result.codes.resize(static_cast<std::size_t>(layout.code_bytes()));
-  result.scales.resize(static_cast<std::size_t>(layout.scale_bytes()));
+  const Mxfp4View layout{codes, scales, view.shape, options.block_size};
 
   const std::size_t columns = static_cast<std::size_t>(layout.columns());
   const std::size_t blocks = static_cast<std::size_t>(layout.blocks_per_row());
@@ -161,8 +167,8 @@ Mxfp4Tensor quantize(const DenseView& x, const QuantizeOptions& options, ErrorSt
     args.reference = options.reference == nullptr ? nullptr : options.reference + begin * blocks;
     args.importance = weights;
     args.importance.first_row = begin;
-    args.codes = result.codes.data() + begin * blocks * static_cast<std::size_t>(options.block_size / 2);
-    args.scales = result.scales.data() + begin * blocks;
+    args.codes = codes + begin * blocks * static_cast<std::size_t>(options.block_size / 2);
+    args.scales = scales + begin * blocks;
     args.stats = stats == nullptr ? nullptr : &unit_stats[unit];
     args.streaming = layout.code_bytes() > kPastCaches;
     const std::size_t refused = ops.quantize(args);
@@ -172,7 +178,6 @@ Mxfp4Tensor quantize(const DenseView& x, const QuantizeOptions& options, ErrorSt
     }
   });
   for (const ErrorStats& unit : unit_stats) stats->add(unit);
-  return result;
 }
 
 void dequantize(const Mxfp4View& t, Dtype dtype, void* out, const Context& context) {

@@ -37,6 +37,11 @@ struct QuantizeOptions {
 /// if the machine lacks the context's instruction set.
 Mxfp4Tensor quantize(const DenseView& x, const QuantizeOptions& options = {}, ErrorStats* stats = nullptr);
 
+/// The same into memory of the caller's: as many bytes as an Mxfp4View of the result's shape and block size
+/// has. They are unspecified after an error.
+void quantize_into(const DenseView& x, std::uint8_t* codes, std::uint8_t* scales,
+                   const QuantizeOptions& options = {}, ErrorStats* stats = nullptr);
+
 /// Expands to `dtype` (F32, BF16 or F16) into out, element_count(t.shape) elements without gaps. The exact
 /// products code * 2^(byte - 127) are rounded once; byte 255 gives NaN; what exceeds the dtype gives
 /// infinity. Throws Error invalid_argument for another dtype, a block size that is neither 32 nor 16, or

@@ -1,0 +1,163 @@
+// The C interface, C99, for engines in C, C++, Rust, Go and whatever else calls C.
+//
+// - A function that can fail returns a status: MXFP4_OK, or what a caller can do about it. Then
+//   mxfp4_last_error() says what, where and the values. Nothing is printed, thrown or aborted, and outputs
+//   are unspecified after a failure.
+// - An array is a pointer and its size, in bytes unless it is called a count. Sizes are checked before
+//   anything is touched; where the size is 0 the pointer may be null.
+// - A struct begins with its size, sizeof of it, and zero in every other field is the default:
+//       mxfp4_quantize_options options = {.size = sizeof options, .preset = "ggml"};
+//   Later versions add fields at the end. What was compiled against an older header goes on to work; a newer
+//   struct works with an older library as long as the fields that it does not know are zero.
+// - A null pointer to options means the defaults. Null pointers to anything else are refused, unless said.
+// - Strings are UTF-8 and end with a zero byte.
+// - Threads: every function may be called from any thread, several at once. 0 threads means all that this
+//   process may use; more than those are never started. Results do not depend on it.
+// - Matrices are [rows, columns], rows one after the other; a quantised row is cut into blocks, each of 32
+//   elements with one scale byte, the last one completed with zeros.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// What came of a call. Callers must expect values that later versions add.
+typedef int32_t mxfp4_status;
+enum {
+  MXFP4_OK = 0,
+  MXFP4_INVALID_ARGUMENT = 1,  ///< the caller's own values: a null pointer, a size, an option
+  MXFP4_CORRUPT_FILE = 2,      ///< the file breaks its format's rules, or its parts contradict each other
+  MXFP4_UNSUPPORTED = 3,       ///< understood, but this library or this machine does not do it
+  MXFP4_IO = 4,                ///< the system refused: not found, no permission, disk full
+  MXFP4_DEVICE = 5,            ///< an accelerator failed
+  MXFP4_OUT_OF_MEMORY = 6,     ///< an allocation, or a bound given by the caller, does not suffice
+  MXFP4_INTERRUPTED = 7        ///< the caller asked to stop
+};
+
+/// "ok", "invalid_argument", ...; "unknown" for every other number. Never null.
+const char* mxfp4_status_name(mxfp4_status status);
+
+/// The message of the last call on this thread that failed, "" before the first. Valid until the next one
+/// that fails. Never null. Go moves goroutines between threads: runtime.LockOSThread() keeps both calls on
+/// one of them.
+const char* mxfp4_last_error(void);
+
+/// "0.1.0", of the library that is linked.
+const char* mxfp4_version(void);
+
+/// Points *text at what computes here: "AMD EPYC 7763 64-Core Processor, 8 threads, avx2". Valid until this
+/// thread's next call. Fails where the environment variable MXFP4_ISA asks for what there is not.
+mxfp4_status mxfp4_machine(const char** text);
+
+/// Elements of dense arrays, which need not be aligned.
+typedef int32_t mxfp4_dtype;
+enum { MXFP4_F32 = 0, MXFP4_BF16 = 1, MXFP4_F16 = 2 };
+
+/// Which elements of a block share a byte, the first in its low nibble. mxfp4_quantize() writes interleaved.
+enum {
+  MXFP4_INTERLEAVED = 0,  ///< byte i holds element 2i and 2i + 1
+  MXFP4_SPLIT16 = 1       ///< byte j of a block of 32 holds element j and j + 16; ggml
+};
+
+/// A quantised matrix that the caller owns.
+typedef struct mxfp4_matrix {
+  size_t size;
+  const uint8_t* codes;
+  size_t code_bytes;  ///< as mxfp4_sizes() says
+  const uint8_t* scales;
+  size_t scale_bytes;
+  int64_t rows;
+  int64_t columns;       ///< elements of a row, without what completes its last block
+  int32_t block_size;    ///< 32, or 16; 0: 32
+  int32_t nibble_order;  ///< MXFP4_INTERLEAVED or MXFP4_SPLIT16
+} mxfp4_matrix;
+
+/// The sizes that codes and scales of a matrix have. A block_size of 0 means 32.
+mxfp4_status mxfp4_sizes(int64_t rows, int64_t columns, int32_t block_size, size_t* code_bytes,
+                         size_t* scale_bytes);
+
+typedef struct mxfp4_quantize_options {
+  size_t size;
+  const char* preset;       ///< a recipe that `mxfp4 info` lists; null: "mxfp4", the least error
+  const char* scale_rule;   ///< in place of a preset: "optimal", "even", "rceil", ...
+  const char* nonfinite;    ///< NaN and infinity: null or "error": refused, with the indices of the first;
+                            ///< "nan_block", "saturate", or "preset": as the preset's origin does it
+  const float* importance;  ///< how much each column matters, under the rule optimal, which then minimises
+                            ///< the sum of importance * error^2; finite, not negative; null: all alike
+  size_t importance_count;  ///< columns, or 0
+  int32_t block_size;       ///< 32, or 16; 0: 32
+  int32_t threads;
+} mxfp4_quantize_options;
+
+/// How far the result is from the original. Elements that are not finite are left out of signal and noise.
+typedef struct mxfp4_error_stats {
+  size_t size;
+  double signal;   ///< sum of x^2
+  double noise;    ///< sum of (x - dequantised)^2
+  double sqnr_db;  ///< 10 log10(signal / noise); infinite where nothing was lost
+  uint64_t elements;
+  uint64_t blocks;
+  uint64_t lossless_blocks;
+  uint64_t saturated;  ///< elements with |x| > 6 * scale
+} mxfp4_error_stats;
+
+/// Quantises x. The sizes of codes and scales are those that mxfp4_sizes() says. Only with `stats`, whose
+/// size is set, is the error measured.
+mxfp4_status mxfp4_quantize(const void* x, size_t x_bytes, mxfp4_dtype dtype, int64_t rows, int64_t columns,
+                            const mxfp4_quantize_options* options, uint8_t* codes, size_t code_bytes,
+                            uint8_t* scales, size_t scale_bytes, mxfp4_error_stats* stats);
+
+/// Expands to rows * columns elements of `dtype`: the exact products, rounded once. Scale byte 255 gives NaN;
+/// what exceeds the dtype gives infinity.
+mxfp4_status mxfp4_dequantize(const mxfp4_matrix* matrix, void* out, size_t out_bytes, mxfp4_dtype dtype,
+                              int32_t threads);
+
+/// A Linear layer whose weight stays MXFP4: y = x W^T + bias.
+typedef struct mxfp4_linear mxfp4_linear;
+
+typedef struct mxfp4_linear_options {
+  size_t size;
+  int32_t threads;   ///< to pack with
+  int32_t reserved;  ///< 0
+} mxfp4_linear_options;
+
+/// How activations enter the product.
+enum {
+  MXFP4_EXACT = 0,  ///< as given: against sum |w * x| the error is at most 2^-18 (rms over a token's outputs)
+                    ///< and 2^-13 (each)
+  MXFP4_INT8 = 1,   ///< symmetric 8-bit integers with one scale per block of 32
+  MXFP4_MXFP8 = 2   ///< E4M3 with one E8M0 scale per block of 32
+};
+
+typedef struct mxfp4_forward_options {
+  size_t size;
+  int64_t x_stride;    ///< elements from one row of x to the next; 0: no gaps
+  int32_t activation;  ///< MXFP4_EXACT, MXFP4_INT8 or MXFP4_MXFP8
+  int32_t threads;
+} mxfp4_forward_options;
+
+/// Makes a layer of a weight [N, K] in blocks of 32, and a bias of N values or none (null and 0). Both are
+/// copied, the weight into the layout of the kernels, and not needed any more. *layer is null after a
+/// failure; otherwise it is the caller's, until mxfp4_linear_destroy().
+mxfp4_status mxfp4_linear_create(const mxfp4_matrix* weight, const float* bias, size_t bias_count,
+                                 const mxfp4_linear_options* options, mxfp4_linear** layer);
+
+/// Null is fine. No call of the layer may be under way.
+void mxfp4_linear_destroy(mxfp4_linear* layer);
+
+int64_t mxfp4_linear_rows(const mxfp4_linear* layer);     ///< N, the outputs; 0 for null
+int64_t mxfp4_linear_columns(const mxfp4_linear* layer);  ///< K, the inputs; 0 for null
+size_t mxfp4_linear_memory(const mxfp4_linear* layer);    ///< bytes that it owns; 0 for null
+
+/// y[tokens, N] = x[tokens, K] W^T + bias. y has no gaps and must not overlap x; x_bytes may be more than is
+/// read. A token's results do not depend on the tokens beside it; NaN and infinity stay in their token.
+mxfp4_status mxfp4_linear_forward(const mxfp4_linear* layer, int64_t tokens, const void* x, size_t x_bytes,
+                                  mxfp4_dtype x_dtype, void* y, size_t y_bytes, mxfp4_dtype y_dtype,
+                                  const mxfp4_forward_options* options);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif
