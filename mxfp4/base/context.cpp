@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include <sched.h>
+#include <sys/auxv.h>
 
 #include "mxfp4/base/fail_internal.h"
 
@@ -73,6 +74,11 @@ std::vector<std::string> machine_features() {
   MXFP4_FEATURE("avx512vbmi");
   MXFP4_FEATURE("avx512vnni");
 #undef MXFP4_FEATURE
+#elif defined(__aarch64__)
+  const unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
+  if (first & HWCAP_ASIMD) features.push_back("asimd");
+  if (first & HWCAP_ASIMDDP) features.push_back("asimddp");
+  if (second & HWCAP2_I8MM) features.push_back("i8mm");
 #endif
   return features;
 }
