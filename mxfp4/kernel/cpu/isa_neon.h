@@ -57,7 +57,7 @@ struct Neon {
 
   /// A function of each eighth of a block, or pair of them.
   template <class Whole, class Part, class Function>
-  static Whole map(const Part& x, Function function) noexcept {
+  [[gnu::always_inline]] static Whole map(const Part& x, Function function) noexcept {
     return {function(x.a), function(x.b), function(x.c), function(x.d)};
   }
 
@@ -123,18 +123,18 @@ struct Neon {
 
   static Vector larger(Vector x, Vector y) noexcept { return vmaxq_u32(x, y); }
   static Partial partial_maximum(Eight x) noexcept { return larger(magnitude(x.low), magnitude(x.high)); }
-  static Partial partial_maximum(const Floats& x) noexcept {
+  [[gnu::always_inline]] static Partial partial_maximum(const Floats& x) noexcept {
     return larger(larger(partial_maximum(x.a), partial_maximum(x.b)),
                   larger(partial_maximum(x.c), partial_maximum(x.d)));
   }
   // The larger of words 2i and 2i + 1 comes to stand in the upper half of lane i, where an f32 has it.
-  static Partial partial_maximum(const Words& x) noexcept {
+  [[gnu::always_inline]] static Partial partial_maximum(const Words& x) noexcept {
     const Words m = map<Words>(x, word_magnitude);
     const uint16x8_t most = vmaxq_u16(vmaxq_u16(m.a, m.b), vmaxq_u16(m.c, m.d));
     return vreinterpretq_u32_u16(vmaxq_u16(most, as_words(vshlq_n_u32(vreinterpretq_u32_u16(most), 16))));
   }
   template <class Element>
-  static Partial maximum_at(Element, const std::byte* from) noexcept {
+  [[gnu::always_inline]] static Partial maximum_at(Element, const std::byte* from) noexcept {
     return partial_maximum(load(Element{}, from));
   }
   static Lanes maxima(const Partial* x) noexcept {  // of neighbouring lanes, twice
@@ -203,7 +203,7 @@ struct Neon {
   static uint16x8_t bumped(uint16x8_t word, uint16x8_t where) noexcept {
     return vsubq_u16(word_magnitude(word), where);
   }
-  static Parted parted(const Floats& x, std::uint32_t bump) noexcept {
+  [[gnu::always_inline]] static Parted parted(const Floats& x, std::uint32_t bump) noexcept {
     const Vector mask = broadcast(bump);
     return {map<Words>(x,
                        [&](Eight part) noexcept {
@@ -212,7 +212,7 @@ struct Neon {
                        }),
             map<Words>(x, [](Eight part) noexcept { return upper_words(part); })};
   }
-  static Parted parted(const Words& x, std::uint32_t bump) noexcept {
+  [[gnu::always_inline]] static Parted parted(const Words& x, std::uint32_t bump) noexcept {
     const uint16x8_t mask = vdupq_n_u16(static_cast<std::uint16_t>(bump >> 16));
     return {map<Words>(x, [&](uint16x8_t part) noexcept { return bumped(part, vtstq_u16(part, mask)); }), x};
   }
@@ -224,13 +224,15 @@ struct Neon {
     });
   }
 
-  using CodeTable = uint8x16x2_t;
-  static CodeTable load_codes(const std::uint8_t* table) noexcept {
-    return {{vld1q_u8(table), vld1q_u8(table + 16)}};
+  // Loaded where it is needed: g++ 12 would keep two registers that belong together in memory, too.
+  using CodeTable = const std::uint8_t*;
+  static CodeTable load_codes(const std::uint8_t* table) noexcept { return table; }
+  static Bytes look_up(Bytes index, CodeTable table) noexcept {
+    return vqtbl2q_u8(vld1q_u8_x2(table), index);
   }
   static Bytes sixteen(uint16x8_t steps_a, uint16x8_t steps_b, uint16x8_t sign_a, uint16x8_t sign_b,
                        CodeTable table) noexcept {
-    const Bytes code = vqtbl2q_u8(table, lower_bytes(steps_a, steps_b));
+    const Bytes code = look_up(lower_bytes(steps_a, steps_b), table);
     const Bytes negative = vshrq_n_u8(upper_bytes(sign_a, sign_b), 4);
     return vandq_u8(code, vorrq_u8(negative, vdupq_n_u8(kE2m1Sign - 1)));
   }
@@ -254,8 +256,6 @@ struct Neon {
   // --- the search ---
 
   static std::int32_t excess(const Floats& x, Vector byte, bool above) noexcept {
-    const CodeTable gains = load_codes(kExcessBytes[above].gain);
-    const CodeTable middles = load_codes(kExcessBytes[above].middle);
     const float32x4_t unit = as_float(vshlq_n_u32(vsubq_u32(broadcast(254 + 14), byte), 23));
     const Vector one_origin = vsubq_u32(vshlq_n_u32(byte, 7), broadcast((3 << 7) + 32));
     const Words step =
@@ -274,7 +274,8 @@ struct Neon {
       sum = vmlal_high_s16(sum, gain, distance);
     };
     const auto add_two = [&](Eight first, Eight second, Bytes index) noexcept {
-      const Bytes gain = vqtbl2q_u8(gains, index), middle = vqtbl2q_u8(middles, index);
+      const Bytes gain = look_up(index, kExcessBytes[above].gain);
+      const Bytes middle = look_up(index, kExcessBytes[above].middle);
       add(first, vzip1q_u8(zero(), gain), vzip1q_u8(zero(), middle));
       add(second, vzip2q_u8(zero(), gain), vzip2q_u8(zero(), middle));
     };
