@@ -66,13 +66,22 @@ need() {
   ((${#missing[@]} == 0)) || step "apt-get install ${missing[*]}" apt_install "${missing[@]}"
 }
 apt_install() {
-  local as_root=()
-  ((EUID == 0)) || as_root=(sudo)
-  as_root+=(env DEBIAN_FRONTEND=noninteractive)
-  "${as_root[@]}" apt-get update -q && "${as_root[@]}" apt-get install -qy --no-install-recommends "$@"
+  as_root apt-get update -q && as_root apt-get install -qy --no-install-recommends "$@"
+}
+as_root() {
+  local sudo=()
+  ((EUID == 0)) || sudo=(sudo)
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive "$@"
 }
 need_to_build() {
   need g++ cmake ninja-build ccache nlohmann-json3-dev libcli11-dev libfmt-dev libre2-dev libgtest-dev libbenchmark-dev
+}
+
+# Debian's libraries for arm64 stand beside the machine's own.
+need_for_aarch64() {
+  [[ " $(dpkg --print-architecture) $(dpkg --print-foreign-architectures | xargs) " == *' arm64 '* ]] ||
+    as_root dpkg --add-architecture arm64 || return
+  need g++-aarch64-linux-gnu qemu-user libfmt-dev:arm64 libre2-dev:arm64 libgtest-dev:arm64 libgomp1:arm64
 }
 
 # need_python [--no-deps] PACKAGE...: installs what is missing from .venv with pip.

@@ -10,6 +10,14 @@ function(mxfp4_isa name)
   endforeach()
 endfunction()
 
+# Instruction sets that base/isas.inc does not list for this processor family.
+function(mxfp4_no_isa)
+  foreach(kind isa linear limits)
+    list(TRANSFORM ARGN REPLACE ".+" "mxfp4/kernel/cpu/${kind}_\\0.cpp" OUTPUT_VARIABLE sources)
+    set_source_files_properties(${sources} PROPERTIES HEADER_FILE_ONLY ON)
+  endforeach()
+endfunction()
+
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   # g++ 12 takes the deliberately undefined operands in its own header for mistakes
   set(avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vbmi -mfma -mbmi2
@@ -21,4 +29,9 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   if(MXFP4_EMULATE)
     set_source_files_properties(mxfp4/base/context.cpp PROPERTIES COMPILE_DEFINITIONS MXFP4_EMULATE=1)
   endif()
+else()
+  mxfp4_no_isa(avx2 avxvnni avx512 avx512vnni)
+endif()
+if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+  mxfp4_no_isa(neon)
 endif()

@@ -9,6 +9,7 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#include <sys/auxv.h>
 
 #include "mxfp4/base/fail_internal.h"
 
@@ -87,6 +88,11 @@ std::vector<std::string> machine_features() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   const bool avxvnni = __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & 1u << 4) != 0;
   if (kEmulated || avxvnni) features.push_back("avxvnni");
+#elif defined(__aarch64__)
+  const unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
+  if (first & HWCAP_ASIMD) features.push_back("asimd");
+  if (first & HWCAP_ASIMDDP) features.push_back("asimddp");
+  if (second & HWCAP2_I8MM) features.push_back("i8mm");
 #endif
   return features;
 }

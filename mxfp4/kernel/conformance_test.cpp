@@ -255,6 +255,9 @@ std::vector<float> block_near_a_turn(Dtype dtype, Random& random) {
     if (random() % 64 == 0) x = static_cast<float>(test::sign(random) * 0.0);
   }
   block[random() % 32] = maximum;
+  for (float& x : block) {
+    if (random() % 8 == 0) x = bit_cast<float>((f32_bits(x) & 0xFFFF0000u) | 0x8000u);  // between two bf16
+  }
   return block;
 }
 

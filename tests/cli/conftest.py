@@ -26,14 +26,15 @@ class Result:
 
 
 class Tool:
-    """The program under test. Calls fail the test unless they end with `status`."""
+    """The program under test, run by MXFP4_EMULATOR if that is set. Calls fail the test unless they end with `status`."""
 
     def __init__(self, path: Path):
         self.path = path
+        self.command = [*os.environ.get("MXFP4_EMULATOR", "").split(), path]
 
     def start(self, *arguments, env=None, **options) -> subprocess.Popen:
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
-        return subprocess.Popen([self.path, *map(str, arguments)], env={**plain_environment(), **(env or {})}, **options)
+        return subprocess.Popen([*self.command, *map(str, arguments)], env={**plain_environment(), **(env or {})}, **options)
 
     def __call__(self, *arguments, status=0, env=None, **options) -> Result:
         process = self.start(*arguments, env=env, **options)

@@ -158,17 +158,16 @@ def test_subnormal_and_huge_blocks_are_quantised_exactly(mxfp4, bare, tmp_path):
         assert same_bytes(out["w.blocks"], codes.reshape(len(x), 16))
 
 
-@pytest.mark.parametrize("isa", ["scalar", "avx2"])
-def test_instruction_sets_do_not_change_a_byte(mxfp4, bare, tmp_path, isa):
-    known = {entry["name"]: entry["supported"] for entry in mxfp4.json("info")["isas"]}
-    if not known.get(isa):
-        pytest.skip(f"this build or machine lacks {isa}")
+def test_instruction_sets_do_not_change_a_byte(mxfp4, bare, tmp_path):
+    supported = [entry["name"] for entry in mxfp4.json("info")["isas"] if entry["supported"]]
+    assert "scalar" in supported
     source = bare({"w": np.concatenate([normal(64, 96), poisoned(1e-40).repeat(2, 1)[:, :96]])})
     for rule in ("optimal", "rceil"):
         mxfp4("quantize", source, tmp_path / "any.safetensors", "--scale", rule, "--overwrite")
-        forced = mxfp4.json("quantize", source, tmp_path / "forced.safetensors", "--scale", rule, "--overwrite", env={"MXFP4_ISA": isa})
-        assert (tmp_path / "any.safetensors").read_bytes() == (tmp_path / "forced.safetensors").read_bytes()
-        assert forced["totals"]["quantized"] == 1
+        for isa in supported:
+            forced = mxfp4.json("quantize", source, tmp_path / "forced.safetensors", "--scale", rule, "--overwrite", env={"MXFP4_ISA": isa})
+            assert (tmp_path / "any.safetensors").read_bytes() == (tmp_path / "forced.safetensors").read_bytes()
+            assert forced["totals"]["quantized"] == 1
 
 
 def test_a_directory_and_its_only_file_need_not_agree(mxfp4, tiny, tmp_path):

@@ -264,19 +264,7 @@ struct Avx2 {
 
   // --- the search ---
 
-  // Gains are multiples of 2^8, and so are middles that matter: tables of their upper bytes do.
-  struct UpperBytes {
-    std::uint8_t at[kSteps];
-  };
-  static constexpr UpperBytes upper_bytes(const std::int16_t* words) noexcept {
-    UpperBytes bytes = {};
-    for (int i = 0; i < kSteps; ++i)
-      bytes.at[i] = static_cast<std::uint8_t>(static_cast<std::uint16_t>(words[i]) >> 8);
-    return bytes;
-  }
   static std::int32_t excess(const Floats& x, Vector byte, bool above) noexcept {
-    static constexpr UpperBytes kGain[2] = {upper_bytes(kExcess[0].gain), upper_bytes(kExcess[1].gain)};
-    static constexpr UpperBytes kMiddle[2] = {upper_bytes(kExcess[0].middle), upper_bytes(kExcess[1].middle)};
     const Vector none = zero();
     const __m256 unit = as_float(_mm256_slli_epi32(_mm256_sub_epi32(_mm256_set1_epi32(254 + 14), byte), 23));
     const Vector one_origin = _mm256_sub_epi32(_mm256_slli_epi32(byte, 7), _mm256_set1_epi32((3 << 7) + 32));
@@ -285,8 +273,8 @@ struct Avx2 {
     const Words word = upper_words(x);
     const Words step = steps({word_magnitude(word.low), word_magnitude(word.high)}, origin);
     const Vector index = _mm256_packus_epi16(step.low, step.high);
-    const Vector gain = look_up(index, load_codes(&kGain[above]));
-    const Vector middle = look_up(index, load_codes(&kMiddle[above]));
+    const Vector gain = look_up(index, load_codes(kExcessBytes[above].gain));
+    const Vector middle = look_up(index, load_codes(kExcessBytes[above].middle));
 
     const auto fixed = [&](Vector bits) noexcept {
       const Vector rounded = _mm256_cvtps_epi32(_mm256_mul_ps(as_float(magnitude(bits)), unit));

@@ -116,5 +116,21 @@ constexpr ExcessTable excess_table(double ratio) noexcept {
 /// For s0 / 2 and for 2 * s0.
 alignas(64) constexpr ExcessTable kExcess[2] = {excess_table(0.5), excess_table(2.0)};
 
+/// Gains are multiples of 2^8, and so are middles that matter: their upper bytes are all of them.
+struct ExcessBytes {
+  std::uint8_t gain[kSteps], middle[kSteps];
+};
+
+constexpr ExcessBytes upper_bytes(const ExcessTable& table) noexcept {
+  ExcessBytes bytes = {};
+  for (int step = 0; step < kSteps; ++step) {
+    bytes.gain[step] = static_cast<std::uint8_t>(static_cast<std::uint16_t>(table.gain[step]) >> 8);
+    bytes.middle[step] = static_cast<std::uint8_t>(static_cast<std::uint16_t>(table.middle[step]) >> 8);
+  }
+  return bytes;
+}
+
+constexpr ExcessBytes kExcessBytes[2] = {upper_bytes(kExcess[0]), upper_bytes(kExcess[1])};
+
 }  // namespace
 }  // namespace mxfp4::kernel
