@@ -8,7 +8,8 @@ llama-cpp-python from PyPI and is built for this processor, CPU backend only, be
 to 8-bit integers in blocks of 32, as `--activation int8` does; its fastest path repacks the weights, as our layer packs
 them. Every measurement reads other weights each time, more than the caches hold. Each turn runs all programs; the limits
 are those that `mxfp4 bench` measured in the same turn. The table shows medians of turns and is Markdown;
-"disturbed" are rows where our tool warned of other programs, whose shares are too low while the ratio still holds.
+"disturbed" are rows where our tool warned: their shares are too low, and their ratio is rough, since other programs
+interrupt long calls and spare short ones.
 """
 
 import argparse
