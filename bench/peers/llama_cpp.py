@@ -7,7 +7,9 @@ Needs a built tool (./go build), cmake, ninja and pip. The source of ggml comes 
 llama-cpp-python from PyPI and is built for this processor, CPU backend only, below build/peers. ggml rounds activations
 to 8-bit integers in blocks of 32, as `--activation int8` does; its fastest path repacks the weights, as our layer packs
 them. Every measurement reads other weights each time, more than the caches hold. Each turn runs all programs; the limits
-are those that `mxfp4 bench` measured in the same turn. The table shows medians of turns and is Markdown.
+are those that `mxfp4 bench` measured in the same turn. The table shows medians of turns and is Markdown;
+"disturbed" are rows where our tool warned: their shares are too low, and their ratio is rough, since other programs
+interrupt long calls and spare short ones.
 """
 
 import argparse
@@ -99,8 +101,8 @@ def row(shape, threads: int, tokens: int, turns: list[dict]) -> str:
 
     peers = [name for name in NAMES[2:] if all(t[name] for t in turns)]
     ratio = statistics.median(min(t[p]["seconds"] for p in peers) / t["int8"]["seconds"] for t in turns)
-    shaky = " (limits moved)" if any(t["warnings"] for t in turns) else ""
-    cells = [f"{shape[0]}x{shape[1]}", threads, tokens, *map(cell, NAMES), f"{ratio:.2f}{shaky}"]
+    disturbed = " (disturbed)" if any(t["warnings"] for t in turns) else ""
+    cells = [f"{shape[0]}x{shape[1]}", threads, tokens, *map(cell, NAMES), f"{ratio:.2f}{disturbed}"]
     return "| " + " | ".join(map(str, cells)) + " |"
 
 

@@ -1,6 +1,8 @@
 #include "mxfp4/cli/bench_limits.h"
 
+#include <chrono>
 #include <set>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -10,7 +12,7 @@ namespace {
 constexpr std::size_t kReads = 6;
 
 Timed steady(const std::string& name, double rate) {
-  return {name, rate, {1.0, 1.0, 1.0, 1.0}};
+  return {name, rate, {1.0, 1.0, 1.0, 1.0}, {2.0, 2.0, 2.0, 2.0}};
 }
 
 // Limits of two threads: six ways to read, int8, f32, int8 of one thread.
@@ -76,6 +78,14 @@ TEST(BenchTurns, ARotationGivesOutEveryCopyBeforeOneComesAgain) {
   EXPECT_EQ(rotation.next(), 0u);
   EXPECT_EQ(rotation.copy(1) - rotation.copy(0), 1 << 20);
   EXPECT_EQ(rotation.fits_cache(), rotation.megabytes() < 220.0) << "megabytes: " << rotation.megabytes();
+}
+
+TEST(BenchTurns, TimeThatOtherProgramsHadIsSeen) {
+  EXPECT_DOUBLE_EQ(steady("a", 1.0).share_of_processors(2), 1.0);
+  EXPECT_DOUBLE_EQ(steady("a", 1.0).share_of_processors(4), 0.5);
+  const std::vector<Timed> asleep =
+      time_in_turns({{"a", 1.0, [] { std::this_thread::sleep_for(std::chrono::milliseconds(2)); }}});
+  EXPECT_LT(asleep[0].share_of_processors(1), 0.5);
 }
 
 TEST(BenchTurns, CandidatesTakeTurns) {

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kSampledRows = 64, kSampledTokens = 8;
 constexpr std::size_t kOutlierEvery = 128;  // channels
+constexpr double kLeastShare = 0.85;        // of the processors' time, for a rate to mean something
 
 /// What goes into a layer and what comes out.
 struct Activations {
@@ -97,6 +98,10 @@ BenchReport report_on(const BenchOptions& options, const BenchWeights& weights,
                             {"Gop/s", Align::right},
                             {"of the limit", Align::right}}),
                      limits.warnings()};
+  if (const double share = timed.share_of_processors(options.threads); share < kLeastShare) {
+    report.warnings.push_back(fmt::format(
+        "the layer had its processors for {:.0f} % of its time: it is faster than this says", 100 * share));
+  }
   if (weights.rotation.fits_cache()) {
     report.warnings.push_back(
         fmt::format("the copies of the weight have {:.1f} MB together: caches may hold them",

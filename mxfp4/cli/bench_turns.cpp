@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 
 #include <sys/mman.h>
@@ -34,6 +35,12 @@ std::size_t available_memory() {
     if (name == "MemAvailable:") return kilobytes << 10;
   }
   return 1 << 30;
+}
+
+double cpu_seconds() {
+  timespec time = {};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 std::size_t copies_of(std::size_t bytes, std::size_t buffers) {
@@ -79,6 +86,14 @@ double Timed::drift() const {
   return std::max(first, second) / std::min(first, second) - 1;
 }
 
+double Timed::share_of_processors(int threads) const {
+  std::vector<double> shares;
+  for (std::size_t i = 0; i < seconds.size(); ++i) shares.push_back(cpu_seconds[i] / (threads * seconds[i]));
+  const auto middle = shares.begin() + static_cast<std::ptrdiff_t>(shares.size() / 2);
+  std::nth_element(shares.begin(), middle, shares.end());
+  return *middle;
+}
+
 double seconds_of(const std::function<void()>& run) {
   const auto begin = std::chrono::steady_clock::now();
   run();
@@ -94,14 +109,16 @@ Isa best_isa() {
 
 std::vector<Timed> time_in_turns(const std::vector<Candidate>& candidates) {
   std::vector<Timed> timed;
-  for (const Candidate& candidate : candidates) timed.push_back({candidate.name, candidate.work, {}});
+  for (const Candidate& candidate : candidates) timed.push_back({candidate.name, candidate.work, {}, {}});
   double first_round = 0;
   for (const Candidate& candidate : candidates) first_round += seconds_of(candidate.run);  // warms up
   const int rounds =
       static_cast<int>(std::clamp(kSeconds / first_round, double{kFewestRounds}, double{kMostRounds}));
   for (int round = 0; round < rounds; ++round) {
     for (std::size_t i = 0; i < candidates.size(); ++i) {
+      const double before = cpu_seconds();
       timed[i].seconds.push_back(seconds_of(candidates[i].run));
+      timed[i].cpu_seconds.push_back(cpu_seconds() - before);
     }
   }
   return timed;

@@ -56,12 +56,16 @@ struct Candidate {
 struct Timed {
   std::string name;
   double work = 0;
-  std::vector<double> seconds;  ///< of every round
+  std::vector<double> seconds;      ///< of every round
+  std::vector<double> cpu_seconds;  ///< that processors spent on it, all threads together
 
   double median() const { return median_of(0, seconds.size()); }
   double rate() const { return work / median(); }
   /// By how much the medians of the first and the second half of the rounds differ: 0.15 is 15 %.
   double drift() const;
+  /// The share of the processors' time that `threads` got in the median round; the rest went to other
+  /// programs, or to waiting for each other.
+  double share_of_processors(int threads) const;
 
  private:
   double median_of(std::size_t begin, std::size_t end) const;
