@@ -7,6 +7,7 @@
 
 #include <immintrin.h>
 
+#include "mxfp4/kernel/cpu/eight.h"
 #include "mxfp4/kernel/cpu/pack_x86.h"
 #include "mxfp4/kernel/cpu/packed.h"
 
@@ -47,14 +48,10 @@ struct Avx2Dot {
   // A word's sum of 16 products (w - 12) * x lies within 16 * 12 * 128 = 24576. With w instead it may wrap
   // around, and starting from -12 * sum x, wrapped as well, brings it back. One vpmaddubsw makes 2 * 24 * 128
   // at the most.
-  static std::int32_t offset(const std::int8_t* plane) noexcept {
-    std::uint32_t lower = 0, upper = 0;
-    for (int i = 0; i < 32; i += 4) {
-      lower += static_cast<std::uint32_t>(plane[i] + plane[i + 1]);
-      upper += static_cast<std::uint32_t>(plane[i + 2] + plane[i + 3]);
-    }
-    return static_cast<std::int32_t>((lower * static_cast<std::uint32_t>(-12) & 0xFFFF) |
-                                     upper * static_cast<std::uint32_t>(-12) << 16);
+  static std::int32_t offset(const Ints8& sums) noexcept {
+    const Ints8 four = sums + __builtin_shufflevector(sums, sums, 4, 5, 6, 7, 0, 1, 2, 3);
+    const Ints8 pairs = (four + __builtin_shufflevector(four, four, 1, 0, 3, 2, 5, 4, 7, 6)) * -12;
+    return (pairs[0] & 0xFFFF) | static_cast<std::int32_t>(static_cast<std::uint32_t>(pairs[2]) << 16);
   }
   static Sum start(const std::byte* offset) noexcept { return broadcast_dword(offset); }
   static Quad quad(const std::byte* from) noexcept { return broadcast_dword(from); }

@@ -7,6 +7,7 @@
 
 #include <immintrin.h>
 
+#include "mxfp4/kernel/cpu/eight.h"
 #include "mxfp4/kernel/cpu/pack_x86.h"
 #include "mxfp4/kernel/cpu/packed.h"
 
@@ -42,11 +43,7 @@ struct Avx512VnniDot {
     return _mm512_permutexvar_epi8(kHigh ? _mm512_srli_epi32(bytes, 4) : bytes, table);
   }
   // A sum of 32 products w * x, w with its 12, starts from -12 * sum x.
-  static std::int32_t offset(const std::int8_t* plane) noexcept {
-    std::int32_t sum = 0;
-    for (int i = 0; i < 32; ++i) sum += plane[i];
-    return -12 * sum;
-  }
+  static std::int32_t offset(const Ints8& sums) noexcept { return -12 * sum_of(sums); }
   static Sum start(const std::byte* offset) noexcept { return broadcast_dword(offset); }
   static Quad quad(const std::byte* from) noexcept { return broadcast_dword(from); }
   static void add(Sum& sum, Weights w, Quad x) noexcept { sum = _mm512_dpbusd_epi32(sum, w, x); }

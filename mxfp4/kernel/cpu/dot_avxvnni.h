@@ -11,11 +11,7 @@ struct AvxVnniDot : Avx2Dot {
   static constexpr int kDirectTokens[] = {4, 4, 2};
 
   // Weights are 0..24 here as well: a sum of 32 starts from -12 * sum x.
-  static std::int32_t offset(const std::int8_t* plane) noexcept {
-    std::int32_t sum = 0;
-    for (int i = 0; i < 32; ++i) sum += plane[i];
-    return -12 * sum;
-  }
+  static std::int32_t offset(const Ints8& sums) noexcept { return -12 * sum_of(sums); }
   static void add(Sum& sum, Weights w, Quad x) noexcept { sum = _mm256_dpbusd_avx_epi32(sum, w, x); }
   static Ints total(Sum sum) noexcept { return sum; }
 };

@@ -7,6 +7,7 @@
 
 #include "mxfp4/codec/bits.h"
 #include "mxfp4/codec/e2m1.h"
+#include "mxfp4/kernel/cpu/eight.h"
 #include "mxfp4/kernel/cpu/packed.h"
 
 namespace mxfp4::kernel {
@@ -42,8 +43,9 @@ struct ScalarDot {
       w.at[i] = kDoubled[static_cast<std::uint8_t>(codes[i]) >> (kHigh ? 4 : 0) & 15];
     return w;
   }
-  /// What a sum starts from: an instruction set may add a constant to its weights, and takes it out here.
-  static std::int32_t offset(const std::int8_t*) noexcept { return 0; }
+  /// What the sum over a plane starts from, by the plane's sums of every eighth digit: an instruction set may
+  /// add a constant to its weights, and takes it out here.
+  static std::int32_t offset(const Ints8&) noexcept { return 0; }
   static Sum start(const std::byte* offset) noexcept {
     std::int32_t x;
     std::memcpy(&x, offset, sizeof x);

@@ -2,12 +2,12 @@
 // compilers turn into vectors, so that every instruction set makes the same record.
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
 #include "mxfp4/codec/bits.h"
+#include "mxfp4/kernel/cpu/eight.h"
 #include "mxfp4/kernel/cpu/token_format.h"
 #include "mxfp4/kernel/linear_ops.h"
 
@@ -18,33 +18,11 @@ namespace {
 constexpr int kMostExponent = 100;
 constexpr float kLeastRatio = 0x1p-80f;
 
-constexpr std::uint32_t kMagnitudeBits = 0x7FFFFFFF;
-
-float block_amax(const float* x) noexcept {
-  std::uint32_t most = 0;
-  for (int i = 0; i < 32; ++i) {
-    const std::uint32_t bits = bit_cast<std::uint32_t>(x[i]) & kMagnitudeBits;
-    most = most > bits ? most : bits;
-  }
-  return bit_cast<float>(most);
-}
-
-/// Sum of |x| in one order on every machine.
-float block_sum(const float* x) noexcept {
-  float lanes[8] = {};
-  for (int i = 0; i < 4; ++i) {
-    for (int lane = 0; lane < 8; ++lane) lanes[lane] += std::fabs(x[8 * i + lane]);
-  }
-  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
-}
-
 bool has_tiny_element(const float* x, std::size_t count, float least) noexcept {
-  std::uint32_t smallest = ~0u;  // of |x| - 1, in bits: zero is none
   for (std::size_t i = 0; i < count; ++i) {
-    const std::uint32_t bits = (bit_cast<std::uint32_t>(x[i]) & kMagnitudeBits) - 1;
-    smallest = smallest < bits ? smallest : bits;
+    if (x[i] != 0 && magnitude(x[i]) < least) return true;
   }
-  return smallest != ~0u && bit_cast<float>(smallest + 1) < least;
+  return false;
 }
 
 // How many digits `exact` needs. Rounding to a step gives a block of 32 an error of variance 32 step^2 / 12
@@ -60,10 +38,12 @@ TokenFormat exact_format(const PlanArgs& args, double squared_amax, double rest)
   if (blocks < kFewBlocks || args.wide) return TokenFormat::floats;
   const double spread = args.concentration * blocks > 1 ? args.concentration * blocks : 1;
   const double error = squared_amax * 32 / 12 * spread;  // times step^2 / amax^2
-  for (const TokenFormat format : {TokenFormat::digits2, TokenFormat::digits3}) {
-    const double most = kMostQ[digits_of(format) - 1];
-    if (error <= kBound * most * most * rest * rest) return format;
-  }
+  const auto enough = [&](TokenFormat format) noexcept {
+    const double most = static_cast<double>(kMostQ[digits_of(format) - 1]);
+    return error <= kBound * most * most * rest * rest;
+  };
+  if (enough(TokenFormat::digits2)) return TokenFormat::digits2;
+  if (enough(TokenFormat::digits3)) return TokenFormat::digits3;
   return TokenFormat::floats;
 }
 
@@ -71,18 +51,19 @@ TokenPlan plan(const PlanArgs& args) noexcept {
   float amax = 0, least = bit_cast<float>(kInfinityBits);
   double squared_amax = 0, rest = 0;
   for (std::size_t b = 0; b < args.blocks; ++b) {
-    const float block = block_amax(args.x + 32 * b);
+    const FloatBlock x = load_block(args.x + 32 * b);
+    const float block = bit_cast<float>(amax_bits(x));
     if (!(block < bit_cast<float>(kInfinityBits))) return {};
     amax = block > amax ? block : amax;
     least = block > 0 && block < least ? block : least;
-    squared_amax += static_cast<double>(block) * block;
-    rest += static_cast<double>(block_sum(args.x + 32 * b)) - block;
+    squared_amax += static_cast<double>(block) * static_cast<double>(block);
+    rest += static_cast<double>(magnitude_sum(x)) - static_cast<double>(block);
   }
   const bool exact = args.activation == Activation::exact;
   TokenPlan plan = {args.activation == Activation::int8 ? TokenFormat::digits1 : TokenFormat::digits3, 0};
   if (exact) plan.format = exact_format(args, squared_amax, rest);
   if (amax == 0) return plan;
-  const int exponent = static_cast<int>(bit_cast<std::uint32_t>(amax) >> 23) - 127;
+  const int exponent = static_cast<int>(f32_bits(amax) >> 23) - 127;
   const bool tiny = plan.format == TokenFormat::floats
                         ? has_tiny_element(args.x, 32 * args.blocks, amax * kLeastRatio)
                         : least < amax * kLeastRatio;
@@ -91,34 +72,33 @@ TokenPlan plan(const PlanArgs& args) noexcept {
   return plan;
 }
 
-/// Elements in the order of a plane, times a power of two.
-void to_plane(const float* x, NibbleOrder order, float factor, float* out) noexcept {
-  if (order == NibbleOrder::split16) {
-    for (int i = 0; i < 32; ++i) out[i] = x[i] * factor;
-    return;
+/// A block in the order of a plane, times a power of two.
+[[gnu::always_inline]] inline FloatBlock to_plane(const float* from, NibbleOrder order,
+                                                  float factor) noexcept {
+  FloatBlock x = load_block(from);
+  if (order == NibbleOrder::interleaved) {
+    const auto even = [](const Floats8& a, const Floats8& b) noexcept {
+      return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+    };
+    const auto odd = [](const Floats8& a, const Floats8& b) noexcept {
+      return __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+    };
+    x = {even(x.at[0], x.at[1]), even(x.at[2], x.at[3]), odd(x.at[0], x.at[1]), odd(x.at[2], x.at[3])};
   }
-  for (int i = 0; i < 16; ++i) out[i] = x[2 * i] * factor;
-  for (int i = 0; i < 16; ++i) out[16 + i] = x[2 * i + 1] * factor;
+  for (Floats8& part : x.at) part *= factor;
+  return x;
 }
 
-/// To nearest, ties to even, for |x| < 2^22.
-std::int32_t rounded(float x) noexcept {
-  constexpr float kMagic = 0x1.8p23f;
-  return static_cast<std::int32_t>(bit_cast<std::uint32_t>(x + kMagic)) -
-         static_cast<std::int32_t>(bit_cast<std::uint32_t>(kMagic));
-}
-
-/// x, a multiple of 2^-9 above E4M3's last normal number in eight steps a power of two: E4M3 in units of
-/// 2^-9.
-std::int32_t e4m3_units(float x) noexcept {
+/// E4M3 in units of 2^-9, its smallest number, from x in the same units: four significant bits from 8 units
+/// on.
+[[gnu::always_inline]] inline Ints8 e4m3_units(const Floats8& x) noexcept {
   constexpr std::int32_t kMost = 448 << 9;
-  const std::uint32_t bits = bit_cast<std::uint32_t>(x), magnitude = bits & kMagnitudeBits;
-  const std::uint32_t four_bits = (magnitude + 0x7FFFF + (magnitude >> 20 & 1)) & 0xFFF00000;
-  const float normal = bit_cast<float>(four_bits);
-  const std::int32_t large = rounded(normal > static_cast<float>(kMost) ? static_cast<float>(kMost) : normal);
-  const std::int32_t small = rounded(bit_cast<float>(magnitude));
-  const std::int32_t units = magnitude < bit_cast<std::uint32_t>(8.0f) ? small : large;
-  return static_cast<std::int32_t>(bits) < 0 ? -units : units;
+  const Ints8 magnitude = magnitudes(x);
+  const Ints8 four_bits = (magnitude + 0x7FFFF + (magnitude >> 20 & 1)) & INT32_C(-0x100000);
+  const Ints8 large = rounded(floats_of_bits(four_bits)), small = rounded(floats_of_bits(magnitude));
+  const Ints8 units = magnitude < static_cast<std::int32_t>(f32_bits(8.0f)) ? small : large;
+  const Ints8 within = units > kMost ? (units & 0) + kMost : units;
+  return x < 0 ? -within : within;
 }
 
 /// How the 32 elements of a block are divided to become integers, and the step between these.
@@ -132,42 +112,39 @@ Step step_of(float amax, Activation activation, std::size_t digits, int exponent
     return {most / amax, amax / most};
   }
   // floor(log2 of the block's amax) - 8, no smaller than E8M0 allows, as the token's exponent makes it.
-  const int own = static_cast<int>(bit_cast<std::uint32_t>(amax) >> 23) - 127;
+  const int own = static_cast<int>(f32_bits(amax) >> 23) - 127;
   const int scale = own + exponent - 8 < -127 ? -127 - exponent : own - 8;
   return {f32_power_of_two(9 - scale), f32_power_of_two(scale - 9)};
 }
 
+// Vectors are moved one by one: g++ 12 would copy structs of them through memory.
 template <class I, std::size_t kDigits>
-void encode_integers(const EncodeArgs& args) noexcept {
+void encode_integers(const EncodeArgs args) noexcept {
   constexpr TokenFormat kFormat = static_cast<TokenFormat>(kDigits - 1);
   constexpr int kBits = kRadixBits[kDigits - 1];
+  constexpr std::int32_t kHalf = 1 << kBits >> 1, kMask = (1 << kBits) - 1;
   const float factor = f32_power_of_two(-args.plan.exponent);
   std::byte* to = args.record;
   for (std::size_t b = 0; b < args.blocks; ++b, to += block_record_bytes(kFormat)) {
-    float x[32];
-    std::int32_t q[32];
-    to_plane(args.x + 32 * b, args.order, factor, x);
-    const Step step = step_of(block_amax(x), args.activation, kDigits, args.plan.exponent);
-    if (kDigits == 3 && args.activation == Activation::mxfp8) {
-      for (int i = 0; i < 32; ++i) q[i] = e4m3_units(x[i] * step.inverse);
-    } else {
-      for (int i = 0; i < 32; ++i) q[i] = rounded(x[i] * step.inverse);
+    const FloatBlock x = to_plane(args.x + 32 * b, args.order, factor);
+    const Step step = step_of(bit_cast<float>(amax_bits(x)), args.activation, kDigits, args.plan.exponent);
+    IntBlock q;
+    for (int i = 0; i < 4; ++i) {
+      const Floats8 scaled = x.at[i] * step.inverse;
+      q.at[i] = kDigits == 3 && args.activation == Activation::mxfp8 ? e4m3_units(scaled) : rounded(scaled);
     }
-    std::int8_t planes[kDigits][32];
-    for (std::size_t d = kDigits - 1; d > 0; --d) {
-      constexpr std::int32_t kHalf = 1 << kBits >> 1, kMask = (1 << kBits) - 1;
-      for (int i = 0; i < 32; ++i) {
-        const std::int32_t digit = ((q[i] + kHalf) & kMask) - kHalf;
-        planes[d][i] = static_cast<std::int8_t>(digit);
-        q[i] = (q[i] - digit) >> kBits;
+    for (std::size_t d = kDigits; d-- > 0;) {
+      IntBlock digit;
+      for (int i = 0; i < 4; ++i) {
+        digit.at[i] = d > 0 ? ((q.at[i] + kHalf) & kMask) - kHalf : q.at[i];
+        if (d > 0) q.at[i] = (q.at[i] - digit.at[i]) >> kBits;
       }
+      store_bytes(to + 32 * d, digit);
+      const Ints8 sums = (digit.at[0] + digit.at[1]) + (digit.at[2] + digit.at[3]);
+      const std::int32_t offset = I::offset(sums);
+      std::memcpy(to + 32 * kDigits + 4 * d, &offset, sizeof offset);
     }
-    for (int i = 0; i < 32; ++i) planes[0][i] = static_cast<std::int8_t>(q[i]);
-    std::int32_t offsets[kDigits];
-    for (std::size_t d = 0; d < kDigits; ++d) offsets[d] = I::offset(planes[d]);
     const float half_step = step.step * 0.5f;
-    std::memcpy(to, planes, sizeof planes);
-    std::memcpy(to + 32 * kDigits, offsets, sizeof offsets);
     std::memcpy(to + 36 * kDigits, &half_step, sizeof half_step);
   }
 }
@@ -175,9 +152,8 @@ void encode_integers(const EncodeArgs& args) noexcept {
 void encode_floats(const EncodeArgs& args) noexcept {
   const float factor = args.plan.format == TokenFormat::raw ? 1.0f : f32_power_of_two(-args.plan.exponent);
   for (std::size_t b = 0; b < args.blocks; ++b) {
-    float x[32];
-    to_plane(args.x + 32 * b, args.order, factor, x);
-    std::memcpy(args.record + sizeof x * b, x, sizeof x);
+    const FloatBlock x = to_plane(args.x + 32 * b, args.order, factor);
+    for (std::size_t i = 0; i < 4; ++i) std::memcpy(args.record + sizeof x * b + 32 * i, &x.at[i], 32);
   }
 }
 
