@@ -85,11 +85,18 @@ MXFP4_EIGHT std::int32_t sum_of(const Ints8& x) noexcept {
 
 /// The lowest bytes of a block.
 MXFP4_EIGHT void store_bytes(std::byte* to, const IntBlock& x) noexcept {
-  std::int32_t wide[32];
-  std::int8_t bytes[32];
-  for (int i = 0; i < 4; ++i) std::memcpy(wide + 8 * i, &x.at[i], sizeof x.at[i]);
-  for (int i = 0; i < 32; ++i) bytes[i] = static_cast<std::int8_t>(wide[i]);
-  std::memcpy(to, bytes, sizeof bytes);
+  using Words [[gnu::vector_size(32)]] = std::int16_t;
+  using Bytes [[gnu::vector_size(32)]] = std::int8_t;
+  const auto words = [](const Ints8& a, const Ints8& b) noexcept {
+    const Words low = reinterpret_cast<Words>(a), high = reinterpret_cast<Words>(b);
+    return reinterpret_cast<Bytes>(
+        __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30));
+  };
+  const Bytes low = words(x.at[0], x.at[1]), high = words(x.at[2], x.at[3]);
+  const Bytes bytes =
+      __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34,
+                              36, 38, 40, 42, 44, 46, 48, 50, 52, 54, 56, 58, 60, 62);
+  std::memcpy(to, &bytes, sizeof bytes);
 }
 
 #undef MXFP4_EIGHT
