@@ -19,7 +19,8 @@ struct Avx2Dot {
   static constexpr int kVectors = 2;
   static constexpr int kTileVectors = 2;
   static constexpr int kTileTokens[] = {3, 2, 1, 3};
-  static constexpr int kDirectTokens[] = {4, 2, 1};
+  static constexpr int kDirectTokens[] = {2, 1, 1};
+  static constexpr std::size_t kMostDirect = 2;
 
   using Floats = __m256;
   using Ints = __m256i;

@@ -8,7 +8,8 @@ namespace {
 
 struct AvxVnniDot : Avx2Dot {
   static constexpr int kTileTokens[] = {3, 2, 1, 3};
-  static constexpr int kDirectTokens[] = {4, 4, 2};
+  static constexpr int kDirectTokens[] = {2, 1, 1};
+  static constexpr std::size_t kMostDirect = 4;
 
   // Weights are 0..24 here as well: a sum of 32 starts from -12 * sum x.
   static std::int32_t offset(const Ints8& sums) noexcept { return -12 * sum_of(sums); }

@@ -17,10 +17,12 @@ struct ScalarDot {
   static constexpr int kLanes = 16;  ///< rows in a vector; a group has kVectors of them
   static constexpr int kVectors = 1;
   static constexpr int kTileVectors = 1;  ///< rows of a tile, in vectors
-  /// Tokens that are multiplied at once with integers of 1, 2, 3 digits and with floats, in a tile; and
-  /// straight from packed weights.
+  /// Tokens that are multiplied at once: in a tile, with integers of 1, 2, 3 digits and with floats; and
+  /// straight from packed weights, with integers of 1, 2, 3 digits. Tokens up to which the latter is the
+  /// faster way.
   static constexpr int kTileTokens[] = {2, 2, 1, 2};
   static constexpr int kDirectTokens[] = {2, 2, 1};
+  static constexpr std::size_t kMostDirect = 2;
 
   template <class T>
   struct Lanes {

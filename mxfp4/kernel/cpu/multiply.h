@@ -29,8 +29,6 @@ constexpr std::size_t smaller(std::size_t a, std::size_t b) noexcept {  // std::
   return a < b ? a : b;
 }
 
-constexpr std::size_t kMostDirect = 8;  ///< tokens up to which the weights are decoded as they are used
-
 template <class I>
 constexpr std::size_t kLaneBytes = std::size_t{4} * I::kLanes;
 template <class I>
@@ -38,8 +36,8 @@ constexpr std::size_t kTileRows = std::size_t{I::kTileVectors} * I::kLanes;
 template <class I>
 constexpr std::size_t kTileGroups = kTileRows<I> / kGroupRows;
 
-/// Adds a block of integers to the sums of R vectors of rows and T tokens. weights(r, j, high) gives vector
-/// r's weights of step (j, high); scales[r] their scales.
+/// Adds a block of integers to the sums of R vectors of rows and T tokens. weights.at(r, k) gives
+/// the weights of vector r and step k, scales[r] are their scales.
 template <class I, int kDigits, int R, int T, class Weights>
 [[gnu::always_inline]] inline void add_block(const Weights& weights, const typename I::Floats* scales,
                                              const std::byte* const* records,
@@ -54,25 +52,20 @@ template <class I, int kDigits, int R, int T, class Weights>
       for (int r = 0; r < R; ++r) z[d][r][t] = I::start(records[t] + 32 * kDigits + 4 * d);
     }
   }
-  const auto step = [&](int j, auto high) noexcept {
-    constexpr bool kHigh = decltype(high)::value;
+#pragma GCC unroll 8
+  for (int k = 0; k < 8; ++k) {  // the low, then the high nibbles of each vector of codes
     typename I::Weights w[R];
 #pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) w[r] = weights.template at<kHigh>(r, j);
+    for (int r = 0; r < R; ++r) w[r] = weights.at(r, k);
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
 #pragma GCC unroll 3
       for (int d = 0; d < kDigits; ++d) {
-        const typename I::Quad x = I::quad(records[t] + 32 * d + (kHigh ? 16 : 0) + 4 * j);
+        const typename I::Quad x = I::quad(records[t] + 32 * d + k % 2 * 16 + k / 2 * 4);
 #pragma GCC unroll 4
         for (int r = 0; r < R; ++r) I::add(z[d][r][t], w[r], x);
       }
     }
-  };
-#pragma GCC unroll 4
-  for (int j = 0; j < 4; ++j) {
-    step(j, std::false_type{});
-    step(j, std::true_type{});
   }
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) {
@@ -91,10 +84,10 @@ template <class I, int kDigits, int R, int T, class Weights>
 
 template <class I>
 struct PackedWeights {
-  const std::byte* codes;  ///< of a block, from a vector of rows on
-  template <bool kHigh>
-  [[gnu::always_inline]] typename I::Weights at(int, int j) const noexcept {
-    return I::template weights<kHigh>(codes + 64 * j);
+  const std::byte* codes;  ///< of a block
+  [[gnu::always_inline]] typename I::Weights at(int r, int k) const noexcept {
+    const std::byte* const from = codes + k / 2 * 64 + static_cast<std::size_t>(r) * kLaneBytes<I>;
+    return k % 2 == 0 ? I::template weights<false>(from) : I::template weights<true>(from);
   }
 };
 
@@ -104,12 +97,13 @@ constexpr std::size_t kAhead = 8 << 10;
 
 /// The sums of a group's 16 rows and T tokens: sums[t][row].
 template <class I, int kDigits, int T>
-[[gnu::noinline]] void direct_group(const std::byte* group, std::size_t blocks, const std::byte* const* tokens,
-                  float* sums) noexcept {
+[[gnu::noinline]] void direct_group(const std::byte* group, std::size_t blocks,
+                                    const std::byte* const* tokens, float* sums) noexcept {
   constexpr std::size_t kStride = 36 * kDigits + 4;
-  typename I::Floats sum[I::kVectors][1][T];
+  constexpr int R = I::kVectors;
+  typename I::Floats sum[R][T];
   for (auto& vector : sum) {
-    for (auto& lane : vector[0]) lane = I::zero();
+    for (auto& lane : vector) lane = I::zero();
   }
   const std::byte* records[T];
   for (int t = 0; t < T; ++t) records[t] = tokens[t];
@@ -119,17 +113,15 @@ template <class I, int kDigits, int T>
     __builtin_prefetch(group + kAhead);
     for (std::size_t b = 0; b < width; ++b, codes += kBlockCodes) {
       for (std::size_t line = 0; line < kBlockCodes; line += 64) __builtin_prefetch(codes + kAhead + line);
-#pragma GCC unroll 1
-      for (int v = 0; v < I::kVectors; ++v) {
-        const typename I::Floats scales = I::scales(group + b * kGroupRows + v * I::kLanes);
-        add_block<I, kDigits, 1, T>(PackedWeights<I>{codes + v * kLaneBytes<I>}, &scales, records, sum[v]);
-      }
+      typename I::Floats scales[R];
+      for (int r = 0; r < R; ++r) scales[r] = I::scales(group + b * kGroupRows + r * I::kLanes);
+      add_block<I, kDigits, R, T>(PackedWeights<I>{codes}, scales, records, sum);
       for (int t = 0; t < T; ++t) records[t] += kStride;
     }
     group += width * kPackedBlock;
   }
   for (int t = 0; t < T; ++t) {
-    for (int v = 0; v < I::kVectors; ++v) I::store(sums + t * kGroupRows + v * I::kLanes, sum[v][0][t]);
+    for (int r = 0; r < R; ++r) I::store(sums + t * kGroupRows + r * I::kLanes, sum[r][t]);
   }
 }
 
@@ -193,11 +185,10 @@ struct Tile {
 template <class I>
 struct TileWeights {
   const std::byte* block;
-  template <bool kHigh>
-  [[gnu::always_inline]] typename I::Weights at(int r, int j) const noexcept {
+  [[gnu::always_inline]] typename I::Weights at(int r, int k) const noexcept {
     typename I::Weights w;
     std::memcpy(&w,
-                block + static_cast<std::size_t>(2 * j + kHigh) * Tile<I>::kStepBytes +
+                block + static_cast<std::size_t>(k) * Tile<I>::kStepBytes +
                     static_cast<std::size_t>(r) * kLaneBytes<I>,
                 sizeof w);
     return w;
@@ -239,7 +230,7 @@ template <class I, int R, int T>
 /// Adds a tile's blocks to the sums of T tokens: sums[t][row of the tile].
 template <class I, int kFormat, int T>
 [[gnu::noinline]] void tile_product(const Tile<I>& tile, std::size_t blocks, const std::byte* const* tokens,
-                  float* sums) noexcept {
+                                    float* sums) noexcept {
   constexpr int R = I::kTileVectors;
   constexpr TokenFormat kToken = static_cast<TokenFormat>(kFormat);
   typename I::Floats sum[R][T];
@@ -354,7 +345,7 @@ class Multiplication {
 
   template <int kDigits>
   void integers(std::size_t group, std::size_t groups, std::size_t first, std::size_t count) const noexcept {
-    if (count > kMostDirect) return tiles<kDigits - 1>(group, groups, first, count);
+    if (count > I::kMostDirect) return tiles<kDigits - 1>(group, groups, first, count);
     constexpr std::size_t kMost = I::kDirectTokens[kDigits - 1];
     alignas(64) float sums[kMost * kGroupRows];
     for (std::size_t g = group; g < group + groups; ++g) {
