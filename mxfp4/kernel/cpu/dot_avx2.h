@@ -18,7 +18,7 @@ struct Avx2Dot {
   static constexpr int kLanes = 8;
   static constexpr int kVectors = 2;
   static constexpr int kTileVectors = 2;
-  static constexpr int kTileTokens[] = {3, 2, 1, 3};
+  static constexpr int kTileTokens[] = {3, 3, 2, 4};
   static constexpr int kDirectTokens[] = {2, 1, 1};
   static constexpr std::size_t kMostDirect = 2;
 
