@@ -1,0 +1,17 @@
+// Layers from checkpoints.
+#pragma once
+
+#include <string_view>
+
+#include "mxfp4/checkpoint/checkpoint.h"
+#include "mxfp4/layer/linear.h"
+
+namespace mxfp4::job {
+
+/// The Linear layer of that name ("model.layers.0.self_attn.q_proj", with or without ".weight"), with its
+/// bias if the checkpoint has one. While it is packed, the pages of the file are given back: memory beyond
+/// the layer's own stays small, whatever the size of the weight. Throws Error invalid_argument if there is no
+/// such weight, unsupported if it is not MXFP4 or is a stack of experts, and what Linear throws.
+Linear load_linear(const Checkpoint& checkpoint, std::string_view name, LinearOptions options = {});
+
+}  // namespace mxfp4::job
