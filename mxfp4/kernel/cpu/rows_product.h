@@ -47,6 +47,7 @@ template <class I, int kFormat, int kPart, int T>
     }
   } else {
     typename I::Floats p[T];
+#pragma GCC unroll 4
     for (auto& lane : p) lane = I::zero();
     const auto add = [&]<std::size_t i>(std::integral_constant<std::size_t, i>) noexcept {
       const typename I::Floats w = I::template values<static_cast<int>(i)>(codes + kLane);
@@ -71,7 +72,9 @@ template <class I, int kFormat, int T>
   constexpr std::size_t kStride = row_chunk_bytes(static_cast<TokenFormat>(kFormat));
   constexpr int kParts = static_cast<int>(kRowLanes) / I::kLanes;
   typename I::Floats sum[kParts][T];
+#pragma GCC unroll 2
   for (auto& part : sum) {
+#pragma GCC unroll 4
     for (auto& lanes : part) lanes = I::zero();
   }
   const std::byte* records[T];
@@ -82,8 +85,10 @@ template <class I, int kFormat, int T>
     if (const std::size_t left = blocks - b; left < kRowChunk) {  // nothing behind the row is read
       std::memset(last_codes, 0, sizeof last_codes);
       std::memset(last_scales, 0, sizeof last_scales);
-      std::memcpy(last_codes, codes, left * 16);
-      std::memcpy(last_scales, scales, left);
+      for (std::size_t i = 0; i < left; ++i) {
+        std::memcpy(last_codes + 16 * i, codes + 16 * i, 16);
+        last_scales[i] = scales[i];
+      }
       codes = last_codes;
       scales = last_scales;
     }
@@ -93,8 +98,10 @@ template <class I, int kFormat, int T>
     codes += kRowChunkCodes;
     scales += kRowChunk;
   }
+#pragma GCC unroll 4
   for (int t = 0; t < T; ++t) {
     typename I::Floats parts[kParts];
+#pragma GCC unroll 2
     for (int part = 0; part < kParts; ++part) parts[part] = sum[part][t];
     sums[static_cast<std::size_t>(t) * kGroupRows] = I::sum_of_lanes(parts);
   }
