@@ -14,12 +14,13 @@ namespace {
 std::unique_ptr<mxfp4_linear> create(const mxfp4_matrix* weight, const float* bias, std::size_t bias_count,
                                      const mxfp4_linear_options* given) {
   constexpr const char* call = "mxfp4_linear_create";
-  constexpr std::size_t first = offsetof(mxfp4_linear_options, reserved) + sizeof(std::int32_t);
+  constexpr std::size_t first = offsetof(mxfp4_linear_options, in_place) + sizeof(std::int32_t);
   const mxfp4_linear_options known = known_part(call, "options", given, first);
-  if (known.reserved != 0) {
-    fail(ErrorCode::unsupported, "{}: options->reserved is {}, not 0", call, known.reserved);
+  if (known.in_place != 0 && known.in_place != 1) {
+    fail(ErrorCode::unsupported, "{}: options->in_place is {}, neither 0 nor 1", call, known.in_place);
   }
   LinearOptions options;
+  options.pack = known.in_place == 0;
   options.context.threads = threads_of(call, known.threads);
   const Mxfp4View view = view_of(call, "weight", weight);
   if (bias_count > 0) require(call, "bias", bias);

@@ -122,6 +122,24 @@ static void a_layer_needs_no_arrays(void) {
   mxfp4_linear_destroy(layer);
 }
 
+static void a_weight_in_place_is_not_copied(void) {
+  uint8_t own_codes[kCodes];
+  memcpy(own_codes, codes, kCodes);
+  mxfp4_matrix m = matrix();
+  m.codes = own_codes;
+  const mxfp4_linear_options options = {.size = sizeof options, .threads = 2, .in_place = 1};
+  mxfp4_linear* layer = NULL;
+  WORKS(mxfp4_linear_create(&m, bias, kN, &options, &layer));
+  CHECK(mxfp4_linear_memory(layer) == sizeof bias);
+  float y[kTokens * kN];
+  WORKS(mxfp4_linear_forward(layer, kTokens, x, sizeof x, MXFP4_F32, y, sizeof y, MXFP4_F32, NULL));
+  CHECK(close_to_expected(y, 0x1p-13));
+  memset(own_codes, 0, kCodes);
+  WORKS(mxfp4_linear_forward(layer, kTokens, x, sizeof x, MXFP4_F32, y, sizeof y, MXFP4_F32, NULL));
+  for (int i = 0; i < kTokens * kN; ++i) CHECK(y[i] == bias[i % kN]);
+  mxfp4_linear_destroy(layer);
+}
+
 static void dtypes_and_strides_are_the_callers(void) {
   mxfp4_linear* layer = new_layer();
   enum { kStride = kK + 7 };
@@ -211,8 +229,8 @@ static void wrong_weights_are_refused(void) {
   REFUSES("mxfp4_linear_create: threads is -2", mxfp4_linear_create(&m, bias, kN, &options, &layer));
   CHECK(layer == NULL);
   options.threads = 0;
-  options.reserved = 1;
-  FAILS(MXFP4_UNSUPPORTED, "mxfp4_linear_create: options->reserved is 1, not 0",
+  options.in_place = 2;
+  FAILS(MXFP4_UNSUPPORTED, "mxfp4_linear_create: options->in_place is 2, neither 0 nor 1",
         mxfp4_linear_create(&m, bias, kN, &options, &layer));
   options.size = 4;
   REFUSES("mxfp4_linear_create: options->size is 4", mxfp4_linear_create(&m, bias, kN, &options, &layer));
@@ -268,6 +286,7 @@ int main(void) {
   forward_multiplies();
   the_activation_mode_counts();
   a_layer_needs_no_arrays();
+  a_weight_in_place_is_not_copied();
   dtypes_and_strides_are_the_callers();
   activations_need_no_alignment();
   nothing_is_fine();

@@ -120,8 +120,9 @@ typedef struct mxfp4_linear mxfp4_linear;
 
 typedef struct mxfp4_linear_options {
   size_t size;
-  int32_t threads;   ///< to pack with
-  int32_t reserved;  ///< 0
+  int32_t threads;   ///< to make the layer with
+  int32_t in_place;  ///< 1: codes and scales are used where they lie, in a mapped file for example, instead
+                     ///< of packed copies: made for few tokens, and they must outlive the layer
 } mxfp4_linear_options;
 
 /// How activations enter the product.
@@ -140,8 +141,8 @@ typedef struct mxfp4_forward_options {
 } mxfp4_forward_options;
 
 /// Makes a layer of a weight [N, K] in blocks of 32, and a bias of N values or none (null and 0). Both are
-/// copied, the weight into the layout of the kernels, and not needed any more. *layer is null after a
-/// failure; otherwise it is the caller's, until mxfp4_linear_destroy().
+/// copied, the weight into the layout of the kernels, and not needed any more, unless options->in_place is 1.
+/// *layer is null after a failure; otherwise it is the caller's, until mxfp4_linear_destroy().
 mxfp4_status mxfp4_linear_create(const mxfp4_matrix* weight, const float* bias, size_t bias_count,
                                  const mxfp4_linear_options* options, mxfp4_linear** layer);
 

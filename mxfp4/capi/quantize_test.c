@@ -282,7 +282,7 @@ static void the_layout_of_structs_stays(void) {
   CHECK(sizeof(mxfp4_matrix) == 64 && offsetof(mxfp4_matrix, nibble_order) == 60);
   CHECK(sizeof(mxfp4_quantize_options) == 56 && offsetof(mxfp4_quantize_options, threads) == 52);
   CHECK(sizeof(mxfp4_error_stats) == 64 && offsetof(mxfp4_error_stats, saturated) == 56);
-  CHECK(sizeof(mxfp4_linear_options) == 16 && offsetof(mxfp4_linear_options, reserved) == 12);
+  CHECK(sizeof(mxfp4_linear_options) == 16 && offsetof(mxfp4_linear_options, in_place) == 12);
   CHECK(sizeof(mxfp4_forward_options) == 24 && offsetof(mxfp4_forward_options, threads) == 20);
 }
 

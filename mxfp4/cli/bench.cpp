@@ -24,7 +24,7 @@ struct Kind {
 constexpr Kind kKinds[] = {
     {"quantize", bench_quantize, " --dtype --preset --scale "},
     {"dequantize", bench_dequantize, " --dtype --preset --scale "},
-    {"linear", bench_linear, " --tokens --activation --dtype --outliers "},
+    {"linear", bench_linear, " --tokens --activation --dtype --outliers --no-pack "},
     {"pack", bench_pack, " "},
 };
 
@@ -61,6 +61,8 @@ class Bench : public Verb {
                "How they enter the product (default: exact)")
         ->group(layer);
     app.add_flag("--outliers", options_.outliers, "Make one in 128 of their channels a thousand times larger")
+        ->group(layer);
+    app.add_flag("!--no-pack", options_.packed, "Use the weight where it lies, without a packed copy")
         ->group(layer);
     app.footer(
         "  mxfp4 bench quantize --dtype f32 --scale t725\n"

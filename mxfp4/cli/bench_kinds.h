@@ -25,6 +25,7 @@ struct BenchOptions {
   std::int64_t tokens = 1;
   kernel::Activation activation = kernel::Activation::exact;
   bool outliers = false;  ///< some channels of the activations are a thousand times larger
+  bool packed = true;     ///< or the weight is used where it lies
   int threads = 1;
 };
 

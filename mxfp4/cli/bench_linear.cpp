@@ -113,6 +113,7 @@ BenchReport report_on(const BenchOptions& options, const BenchWeights& weights,
       {"cols", weights.columns},
       {"tokens", options.tokens},
       {"activation", activation},
+      {"packed", options.packed},
       {"dtype", options.dtype.empty() ? "f32" : options.dtype},
       {"threads", options.threads},
       {"isa", to_string(default_isa())},
@@ -131,11 +132,11 @@ BenchReport report_on(const BenchOptions& options, const BenchWeights& weights,
       {"results", Json::array({result})}, {"limits", limits.to_json()}, {"warnings", report.warnings}};
 
   const auto number = [](double per_s) { return fmt::format("{:.2f}", per_s / 1e9); };
-  report.table.row(
-      {{fmt::format("{}, {} token{}", activation, options.tokens, options.tokens == 1 ? "" : "s")},
-       {number(bytes / seconds)},
-       {number(timed.work / seconds)},
-       {fmt::format("{:.0f} %", 100 * limit.seconds / seconds)}});
+  report.table.row({{fmt::format("{}, {} token{}{}", activation, options.tokens,
+                                 options.tokens == 1 ? "" : "s", options.packed ? "" : ", not packed")},
+                    {number(bytes / seconds)},
+                    {number(timed.work / seconds)},
+                    {fmt::format("{:.0f} %", 100 * limit.seconds / seconds)}});
   report.table.row({{"error, of the sum of magnitudes"}, {}, {}, {fmt::format("{:.2g}", errors.relative)}});
   report.table.row(
       {{limits.read().name}, {number(limits.read().rate())}, {}, {limit.reads ? "the limit" : ""}});
@@ -149,11 +150,12 @@ BenchReport report_on(const BenchOptions& options, const BenchWeights& weights,
 }  // namespace
 
 BenchReport bench_linear(const BenchOptions& options) {
-  BenchWeights weights(options, 2);
+  BenchWeights weights(options, options.packed ? 2 : 1);
   const Context context{options.threads, default_isa()};
   std::vector<Linear> layers;
   for (std::size_t copy = 0; copy < weights.rotation.copies(); ++copy) {
-    layers.emplace_back(weights.view(copy), std::span<const float>(), LinearOptions{.context = context});
+    layers.emplace_back(weights.view(copy), std::span<const float>(),
+                        LinearOptions{.pack = options.packed, .context = context});
   }
   const Activations activations(options, weights);
   const ForwardOptions forward{options.activation, options.threads};

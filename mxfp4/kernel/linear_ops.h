@@ -97,6 +97,36 @@ struct MultiplyArgs {
   std::byte* scratch = nullptr;  ///< scratch_bytes(count), aligned to 64, for this call alone
 };
 
+// --- weights that are not packed, but used where they lie ---
+
+/// Looks through the scale bytes of rows [first_row, first_row + rows).
+struct InspectRowsArgs {
+  const std::uint8_t* codes = nullptr;   ///< of row 0
+  const std::uint8_t* scales = nullptr;  ///< of row 0
+  std::size_t blocks = 0;                ///< of a row
+  std::size_t first_row = 0;
+  std::size_t rows = 0;
+  std::uint8_t* odd = nullptr;  ///< of row 0, for the result: 1 for rows that only the general path can hold
+};
+struct RowsInfo {
+  bool odd = false;          ///< some row is
+  double concentration = 0;  ///< sum over the rows of what GroupInfo has the mean of
+};
+
+/// Outputs [first_row, first_row + rows) of all tokens, which are sorted by format.
+struct RowsArgs {
+  const std::uint8_t* codes = nullptr;   ///< of row 0
+  const std::uint8_t* scales = nullptr;  ///< of row 0
+  const std::uint8_t* odd = nullptr;     ///< of row 0, or null if no row is
+  std::size_t blocks = 0;
+  std::size_t first_row = 0;
+  std::size_t rows = 0;
+  const Token* tokens = nullptr;
+  std::size_t count = 0;
+  const float* bias = nullptr;  ///< of row 0, or null
+  Dtype dtype = Dtype::f32;
+};
+
 /// The operations of one backend for Linear layers. Every member is thread-safe and does not throw.
 struct LinearOps {
   std::size_t (*group_bytes)(std::size_t blocks) noexcept;
@@ -110,6 +140,11 @@ struct LinearOps {
   std::size_t (*preferred_groups)(std::size_t tokens) noexcept;
   std::size_t (*scratch_bytes)(std::size_t tokens) noexcept;
   void (*multiply)(const MultiplyArgs&) noexcept;
+
+  RowsInfo (*inspect_rows)(const InspectRowsArgs&) noexcept;
+  std::size_t (*row_record_bytes)(TokenFormat format, std::size_t blocks) noexcept;
+  void (*encode_for_rows)(const EncodeArgs&) noexcept;  ///< a record of row_record_bytes()
+  void (*multiply_rows)(const RowsArgs&) noexcept;
 };
 
 /// The kernels for an instruction set; the machine must support it.

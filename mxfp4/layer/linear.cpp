@@ -22,9 +22,15 @@ struct Linear::State {
   AlignedMemory memory;
   std::size_t bytes = 0;
   std::vector<GroupInfo> groups;
+  // Where the weight lies if it is not packed, and which rows only the general path can hold: empty if none.
+  const std::uint8_t* codes = nullptr;
+  const std::uint8_t* scales = nullptr;
+  std::vector<std::uint8_t> odd;
 
+  std::size_t group_count() const noexcept { return (rows + kGroupRows - 1) / kGroupRows; }
   const kernel::LinearOps& ops() const noexcept { return kernel::cpu_linear_ops(isa); }
   void pack(const Mxfp4View& weight, const LinearOptions& options);
+  void inspect(const Mxfp4View& weight, const Context& context);
   void multiply(const kernel::Token* tokens, std::size_t count, Dtype dtype, std::byte* scratch,
                 const Context& context) const;
 };
@@ -32,7 +38,7 @@ struct Linear::State {
 void Linear::State::pack(const Mxfp4View& weight, const LinearOptions& options) {
   constexpr std::size_t kStripBytes = 1 << 20;
   const std::size_t group_bytes = ops().group_bytes(traits.blocks());
-  groups.resize((rows + kGroupRows - 1) / kGroupRows);
+  groups.resize(group_count());
   bytes = groups.size() * group_bytes;
   memory = AlignedMemory(bytes);
   const std::size_t strip = std::max<std::size_t>(1, kStripBytes / std::max<std::size_t>(group_bytes, 1));
@@ -49,6 +55,26 @@ void Linear::State::pack(const Mxfp4View& weight, const LinearOptions& options) 
     traits.wide = traits.wide || group.wide;
     traits.concentration += group.concentration / static_cast<float>(groups.size());
   }
+}
+
+void Linear::State::inspect(const Mxfp4View& weight, const Context& context) {
+  constexpr std::size_t kStrip = 1024;  // rows: sums are taken strip by strip, whatever the threads
+  codes = weight.codes;
+  scales = weight.scales;
+  odd.resize(rows);
+  std::vector<kernel::RowsInfo> strips((rows + kStrip - 1) / kStrip);
+  parallel_for(context, strips.size(), [&](int, std::size_t i) {
+    const std::size_t first = i * kStrip;
+    strips[i] = ops().inspect_rows(
+        {codes, scales, traits.blocks(), first, std::min(kStrip, rows - first), odd.data()});
+  });
+  double concentration = 0;
+  for (const kernel::RowsInfo& strip : strips) {
+    traits.wide = traits.wide || strip.odd;
+    concentration += strip.concentration;
+  }
+  traits.concentration = static_cast<float>(concentration / static_cast<double>(rows));
+  if (!traits.wide) odd = {};
 }
 
 Linear::Linear(const Mxfp4View& weight, std::span<const float> bias, const LinearOptions& options)
@@ -71,7 +97,8 @@ Linear::Linear(const Mxfp4View& weight, std::span<const float> bias, const Linea
   state_->traits.order = weight.order;
   state_->bias.assign(bias.begin(), bias.end());
   state_->isa = options.context.isa;
-  state_->pack(weight, options);
+  state_->traits.packed = options.pack;
+  options.pack ? state_->pack(weight, options) : state_->inspect(weight, options.context);
 }
 
 Linear::Linear(Linear&&) noexcept = default;
@@ -84,8 +111,12 @@ std::int64_t Linear::rows() const noexcept {
 std::int64_t Linear::columns() const noexcept {
   return static_cast<std::int64_t>(state_->traits.columns);
 }
+bool Linear::packed() const noexcept {
+  return state_->traits.packed;
+}
 std::size_t Linear::memory() const noexcept {
-  return state_->bytes + state_->groups.size() * sizeof(GroupInfo) + state_->bias.size() * sizeof(float);
+  return state_->bytes + state_->groups.size() * sizeof(GroupInfo) + state_->odd.size() +
+         state_->bias.size() * sizeof(float);
 }
 
 void Linear::State::multiply(const kernel::Token* tokens, std::size_t count, Dtype dtype, std::byte* scratch,
@@ -93,25 +124,21 @@ void Linear::State::multiply(const kernel::Token* tokens, std::size_t count, Dty
   constexpr std::size_t kItemsPerThread =
       8;  // enough for threads that are held up to leave work to the others
   const std::size_t scratch_bytes = whole_lines(ops().scratch_bytes(count)),
-                    unit = ops().preferred_groups(count);
+                    unit = traits.packed ? ops().preferred_groups(count) : 1;
   const auto threads = static_cast<std::size_t>(context.threads);
   const std::size_t items = threads == 1 ? 1 : threads * kItemsPerThread;
-  const std::size_t step =
-      std::max<std::size_t>(1, (groups.size() + items * unit - 1) / (items * unit)) * unit;
-  parallel_for(context, (groups.size() + step - 1) / step, [&](int worker, std::size_t index) {
-    kernel::MultiplyArgs args;
-    args.weights = memory.data();
-    args.info = groups.data();
-    args.rows = rows;
-    args.blocks = traits.blocks();
-    args.first_group = index * step;
-    args.groups = std::min(step, groups.size() - args.first_group);
-    args.tokens = tokens;
-    args.count = count;
-    args.bias = bias.empty() ? nullptr : bias.data();
-    args.dtype = dtype;
-    args.scratch = scratch + static_cast<std::size_t>(worker) * scratch_bytes;
-    ops().multiply(args);
+  const std::size_t total = group_count();
+  const std::size_t step = std::max<std::size_t>(1, (total + items * unit - 1) / (items * unit)) * unit;
+  const float* const first_bias = bias.empty() ? nullptr : bias.data();
+  parallel_for(context, (total + step - 1) / step, [&](int worker, std::size_t index) {
+    const std::size_t first = index * step, groups_here = std::min(step, total - first);
+    if (!traits.packed) {
+      const std::size_t row = first * kGroupRows, rows_here = std::min(groups_here * kGroupRows, rows - row);
+      return ops().multiply_rows({codes, scales, odd.empty() ? nullptr : odd.data(), traits.blocks(), row,
+                                  rows_here, tokens, count, first_bias, dtype});
+    }
+    ops().multiply({memory.data(), groups.data(), rows, traits.blocks(), first, groups_here, tokens, count,
+                    first_bias, dtype, scratch + static_cast<std::size_t>(worker) * scratch_bytes});
   });
 }
 

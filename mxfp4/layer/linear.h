@@ -18,9 +18,14 @@ namespace mxfp4 {
 using kernel::Activation;
 
 struct LinearOptions {
+  /// Copies the weight into the layout of the kernels, the fastest for any number of tokens. Without, it is
+  /// used where it lies, in a mapped file for example, and must outlive the layer: memory() is small, and the
+  /// layer made as soon as the scales are read. Made for few tokens; results are as exact, of other bits.
+  bool pack = true;
   /// Called while packing, from any of the threads, with ranges of rows that will not be read again.
   std::function<void(std::int64_t first_row, std::int64_t rows)> done_with = {};
-  Context context = {};  ///< threads to pack with, and the instruction set, which forward() uses as well
+  Context context =
+      {};  ///< threads to make the layer with, and the instruction set, which forward() uses as well
 };
 
 struct ForwardOptions {
@@ -44,6 +49,7 @@ class Linear {
 
   std::int64_t rows() const noexcept;     ///< N, the outputs
   std::int64_t columns() const noexcept;  ///< K, the inputs
+  bool packed() const noexcept;           ///< or the weight is used where it lies
   std::size_t memory() const noexcept;    ///< bytes that this layer owns
 
   /// x: F32, BF16 or F16, [..., K], any strides. Writes [..., N] elements of `dtype` (F32, BF16, F16) without

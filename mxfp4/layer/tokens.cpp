@@ -22,14 +22,6 @@ std::size_t rows_of(const DenseView& x) noexcept {
   return rows;
 }
 
-std::size_t largest_record(const kernel::LinearOps& ops, std::size_t blocks) noexcept {
-  std::size_t most = 0;
-  for (int format = 0; format < kTokenFormats; ++format) {
-    most = std::max(most, ops.record_bytes(static_cast<TokenFormat>(format), blocks));
-  }
-  return most;
-}
-
 }  // namespace
 
 TokenRecords::TokenRecords(const DenseView& x, const WeightTraits& weight, kernel::Activation activation,
@@ -39,10 +31,13 @@ TokenRecords::TokenRecords(const DenseView& x, const WeightTraits& weight, kerne
 }
 
 std::size_t TokenRecords::bytes() const noexcept {
-  const std::size_t blocks = weight_.blocks();
-  return count_ * whole_lines(largest_record(ops_, blocks)) + whole_lines(count_ * sizeof(Token)) +
+  std::size_t record = 0;
+  for (int format = 0; format < kTokenFormats; ++format) {
+    record = std::max(record, record_bytes(static_cast<TokenFormat>(format)));
+  }
+  return count_ * whole_lines(record) + whole_lines(count_ * sizeof(Token)) +
          whole_lines(count_ * sizeof(TokenPlan)) + whole_lines(count_ * sizeof(std::uint32_t)) +
-         static_cast<std::size_t>(context_.threads) * whole_lines(blocks * 32 * sizeof(float));
+         static_cast<std::size_t>(context_.threads) * whole_lines(weight_.blocks() * 32 * sizeof(float));
 }
 
 /// Calls body(row number, its elements as f32, completed with zeros to whole blocks).
@@ -82,11 +77,12 @@ const Token* TokenRecords::run(std::byte* memory, std::byte* out, std::size_t ro
     tokens[place] = {plans[row], nullptr, out + row * row_bytes};
   }
   for (std::size_t i = 0; i < count_; ++i) {
-    tokens[i].record = pieces.take(ops_.record_bytes(tokens[i].plan.format, blocks));
+    tokens[i].record = pieces.take(record_bytes(tokens[i].plan.format));
   }
   for_each_row(buffers, [&](std::size_t row, const float* x) {
     const Token& token = tokens[places[row]];
-    ops_.encode({x, blocks, activation_, weight_.order, token.plan, const_cast<std::byte*>(token.record)});
+    const auto encode = weight_.packed ? ops_.encode : ops_.encode_for_rows;
+    encode({x, blocks, activation_, weight_.order, token.plan, const_cast<std::byte*>(token.record)});
   });
   return tokens;
 }

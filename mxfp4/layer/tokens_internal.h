@@ -14,6 +14,7 @@ struct WeightTraits {
   NibbleOrder order = NibbleOrder::interleaved;
   float concentration = 0;  ///< kernel::GroupInfo: mean over the groups
   bool wide = false;        ///< of some group
+  bool packed = true;       ///< or used where it lies, which takes other records
 
   std::size_t blocks() const noexcept { return (columns + 31) / 32; }
 };
@@ -33,6 +34,9 @@ class TokenRecords {
   const kernel::Token* run(std::byte* memory, std::byte* out, std::size_t row_bytes);
 
  private:
+  std::size_t record_bytes(kernel::TokenFormat format) const noexcept {
+    return (weight_.packed ? ops_.record_bytes : ops_.row_record_bytes)(format, weight_.blocks());
+  }
   template <class Body>
   void for_each_row(float* buffers, const Body& body) const;
 

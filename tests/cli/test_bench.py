@@ -59,6 +59,13 @@ def test_half_precision_outputs_and_outliers_reach_the_layer(mxfp4):
     assert outliers > 1e-3
 
 
+@pytest.mark.parametrize("activation, most", [("exact", 2**-18), ("int8", 1e-3)])
+def test_a_weight_need_not_be_packed(mxfp4, activation, most):
+    packed, plain = (mxfp4.json(*LAYER, "--activation", activation, *given)["results"][0] for given in ([], ["--no-pack"]))
+    assert (packed["packed"], plain["packed"]) == (True, False)
+    assert plain["relative_error"] <= most and plain["weight_bytes"] == packed["weight_bytes"]
+
+
 def test_weights_that_the_caches_hold_are_warned_of(mxfp4):
     report = mxfp4.json(*LAYER)
     assert any("caches may hold them" in warning for warning in report["warnings"])
@@ -73,7 +80,7 @@ def test_packing_is_held_against_memcpy(mxfp4):
     assert result["packed_bytes"] >= result["weight_bytes"]
 
 
-@pytest.mark.parametrize("what, option", [("pack", "--tokens"), ("quantize", "--tokens"), ("linear", "--scale")])
+@pytest.mark.parametrize("what, option", [("pack", "--tokens"), ("quantize", "--tokens"), ("linear", "--scale"), ("pack", "--no-pack")])
 def test_options_of_another_kind_are_refused(mxfp4, what, option):
-    value = {"--tokens": 4, "--scale": "t725"}[option]
-    assert f"bench {what}: {option} is for" in mxfp4("bench", what, option, value, status=2).err
+    value = {"--tokens": [4], "--scale": ["t725"], "--no-pack": []}[option]
+    assert f"bench {what}: {option} is for" in mxfp4("bench", what, option, *value, status=2).err

@@ -9,62 +9,114 @@
 #include "mxfp4/codec/e8m0.h"
 #include "mxfp4/codec/float16.h"
 #include "mxfp4/kernel/cpu/packed.h"
+#include "mxfp4/kernel/cpu/rows_format.h"
 #include "mxfp4/kernel/cpu/token_format.h"
 
 namespace mxfp4::kernel {
 namespace {
 
+float float_at(const std::byte* from) noexcept {
+  float x;
+  std::memcpy(&x, from, sizeof x);
+  return x;
+}
+
+/// digits[0], digits[stride], ... as one integer, times a step of which the half stands at `half_step`.
+double integer(const std::byte* digits, std::size_t stride, std::size_t count,
+               const std::byte* half_step) noexcept {
+  double q = 0;
+  for (std::size_t d = 0; d < count; ++d) {
+    q = q * (1 << kRadixBits[count - 1]) + static_cast<std::int8_t>(digits[d * stride]);
+  }
+  return q * 2 * static_cast<double>(float_at(half_step));
+}
+
 /// Element `place` of the plane of a block, times 2^-exponent.
 double activation(const Token& token, std::size_t block, std::size_t place) noexcept {
   const TokenFormat format = token.plan.format;
   const std::byte* const record = token.record + block * block_record_bytes(format);
-  float x;
-  if (!is_integers(format)) {
-    std::memcpy(&x, record + 4 * place, sizeof x);
-    return static_cast<double>(x);
-  }
+  if (!is_integers(format)) return static_cast<double>(float_at(record + 4 * place));
   const std::size_t digits = digits_of(format);
-  double q = 0;
-  for (std::size_t d = 0; d < digits; ++d) {
-    q = q * (1 << kRadixBits[digits - 1]) + static_cast<std::int8_t>(record[32 * d + place]);
+  return integer(record + place, 32, digits, record + 36 * digits);
+}
+
+/// The same in a record for rows.
+double row_activation(const Token& token, std::size_t block, std::size_t place) noexcept {
+  const TokenFormat format = token.plan.format;
+  if (format == TokenFormat::raw) return activation(token, block, place);
+  const std::byte* const chunk = token.record + block / kRowChunk * row_chunk_bytes(format);
+  const std::size_t half = place / 16, byte = block % kRowChunk * 16 + place % 16, lane = byte / 4;
+  double x;
+  if (is_integers(format)) {
+    const std::size_t digits = digits_of(format);
+    x = integer(chunk + half * kRowChunkCodes + byte, kRowPlane, digits,
+                chunk + digits * kRowPlane + 4 * (kRowLanes + lane));
+  } else {
+    const std::size_t nibble = byte % 4 * 2 + half;
+    x = static_cast<double>(float_at(chunk + 4 * (nibble * kRowLanes + lane)));
   }
-  std::memcpy(&x, record + 36 * digits, sizeof x);
-  return q * 2 * static_cast<double>(x);
+  return std::ldexp(x, -kRowExponent);
 }
 
 double scale(const GroupInfo& info, std::uint8_t byte) noexcept {
   return info.wide ? static_cast<double>(e8m0_value(byte)) : std::ldexp(1.0, byte + info.base - 127);
 }
 
-double output(const MultiplyArgs& args, std::size_t group, std::size_t row, const Token& token) noexcept {
-  const std::byte* const packed = args.weights + group * packed_group_bytes(args.blocks);
+/// code_byte(b, i), scale_of(b) and x(b, place of the plane) of a row, and a token's exponent.
+template <class CodeByte, class Scale, class X>
+double product(std::size_t blocks, int exponent, const CodeByte& code_byte, const Scale& scale_of,
+               const X& x) noexcept {
   double sum = 0;
-  for (std::size_t b = 0; b < args.blocks; ++b) {
-    const PackedBlock at = packed_block(b, args.blocks);
+  for (std::size_t b = 0; b < blocks; ++b) {
     double block = 0;
     for (std::size_t i = 0; i < 32; ++i) {  // code byte i % 16, low nibble first
-      const std::byte codes = packed[at.codes + i % 16 / 4 * 64 + row * 4 + i % 4];
-      const auto code = static_cast<std::uint8_t>(static_cast<int>(codes) >> (i < 16 ? 0 : 4) & 15);
-      block += static_cast<double>(e2m1_value(code)) * activation(token, b, i);
+      const auto code = static_cast<std::uint8_t>(code_byte(b, i % 16) >> (i < 16 ? 0 : 4) & 15);
+      block += static_cast<double>(e2m1_value(code)) * x(b, i);
     }
-    sum += block * scale(args.info[group], static_cast<std::uint8_t>(packed[at.scales + row]));
+    sum += block * scale_of(b);
   }
-  return std::ldexp(sum, token.plan.exponent);
+  return std::ldexp(sum, exponent);
+}
+
+void write(double sum, const float* bias, Dtype dtype, std::size_t row, void* out) noexcept {
+  float y = static_cast<float>(sum);
+  if (bias != nullptr) y += bias[row];
+  const std::uint16_t half = dtype == Dtype::bf16 ? f32_to_bf16(y) : f32_to_f16(y);
+  const bool whole = dtype == Dtype::f32;
+  const std::size_t size = whole ? sizeof y : sizeof half;
+  std::memcpy(static_cast<std::byte*>(out) + row * size, whole ? static_cast<const void*>(&y) : &half, size);
 }
 
 }  // namespace
 
 void general_product(const MultiplyArgs& args, std::size_t group, const Token& token) noexcept {
+  const std::byte* const packed = args.weights + group * packed_group_bytes(args.blocks);
   const std::size_t first = group * kGroupRows, end = std::min(first + kGroupRows, args.rows);
   for (std::size_t n = first; n < end; ++n) {
-    float y = static_cast<float>(output(args, group, n - first, token));
-    if (args.bias != nullptr) y += args.bias[n];
-    const std::uint16_t half = args.dtype == Dtype::bf16 ? f32_to_bf16(y) : f32_to_f16(y);
-    const bool whole = args.dtype == Dtype::f32;
-    const std::size_t size = whole ? sizeof y : sizeof half;
-    std::memcpy(static_cast<std::byte*>(token.out) + n * size, whole ? static_cast<const void*>(&y) : &half,
-                size);
+    const std::size_t row = n - first;
+    const double y = product(
+        args.blocks, token.plan.exponent,
+        [&](std::size_t b, std::size_t i) {
+          return static_cast<int>(packed[packed_block(b, args.blocks).codes + i / 4 * 64 + row * 4 + i % 4]);
+        },
+        [&](std::size_t b) {
+          const std::byte byte = packed[packed_block(b, args.blocks).scales + row];
+          return scale(args.info[group], static_cast<std::uint8_t>(byte));
+        },
+        [&](std::size_t b, std::size_t place) { return activation(token, b, place); });
+    write(y, args.bias, args.dtype, n, token.out);
   }
+}
+
+void general_row(const RowsArgs& args, std::size_t row, const Token& token) noexcept {
+  const std::uint8_t* const codes = args.codes + row * args.blocks * 16;
+  const std::uint8_t* const scales = args.scales + row * args.blocks;
+  const double y = product(
+      args.blocks, token.plan.exponent,
+      [&](std::size_t b, std::size_t i) { return static_cast<int>(codes[16 * b + i]); },
+      [&](std::size_t b) { return static_cast<double>(e8m0_value(scales[b])); },
+      [&](std::size_t b, std::size_t place) { return row_activation(token, b, place); });
+  write(y, args.bias, args.dtype, row, token.out);
 }
 
 }  // namespace mxfp4::kernel

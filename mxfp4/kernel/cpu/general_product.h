@@ -1,4 +1,4 @@
-// A group and a token of any values at all, one output after the other in double: for what the kernels'
+// Weights and a token of any values at all, one output after the other in double: for what the kernels'
 // number range cannot hold. Slow.
 #pragma once
 
@@ -10,5 +10,8 @@ namespace mxfp4::kernel {
 
 /// Writes the outputs of `group` for `token`.
 void general_product(const MultiplyArgs& args, std::size_t group, const Token& token) noexcept;
+
+/// Writes the output of a row that is used where it lies.
+void general_row(const RowsArgs& args, std::size_t row, const Token& token) noexcept;
 
 }  // namespace mxfp4::kernel

@@ -3,6 +3,10 @@
 #include "mxfp4/kernel/cpu/dot_avx2.h"
 #include "mxfp4/kernel/cpu/multiply.h"
 #include "mxfp4/kernel/cpu/pack_groups.h"
+#include "mxfp4/kernel/cpu/rows_avx2.h"
+#include "mxfp4/kernel/cpu/rows_inspect.h"
+#include "mxfp4/kernel/cpu/rows_product.h"
+#include "mxfp4/kernel/cpu/rows_records.h"
 #include "mxfp4/kernel/cpu/token_records.h"
 
 namespace mxfp4::kernel {
@@ -14,6 +18,10 @@ const LinearOps avx2::kLinearOps = {group_bytes,
                                     encode<Avx2Dot>,
                                     preferred_groups<Avx2Dot>,
                                     scratch_bytes<Avx2Dot>,
-                                    multiply<Avx2Dot>};
+                                    multiply<Avx2Dot>,
+                                    inspect_rows,
+                                    row_record_bytes,
+                                    encode_for_rows<Avx2Rows>,
+                                    multiply_rows<Avx2Rows>};
 
 }  // namespace mxfp4::kernel

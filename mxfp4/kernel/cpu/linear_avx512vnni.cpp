@@ -3,6 +3,10 @@
 #include "mxfp4/kernel/cpu/dot_avx512vnni.h"
 #include "mxfp4/kernel/cpu/multiply.h"
 #include "mxfp4/kernel/cpu/pack_groups.h"
+#include "mxfp4/kernel/cpu/rows_avx512vnni.h"
+#include "mxfp4/kernel/cpu/rows_inspect.h"
+#include "mxfp4/kernel/cpu/rows_product.h"
+#include "mxfp4/kernel/cpu/rows_records.h"
 #include "mxfp4/kernel/cpu/token_records.h"
 
 namespace mxfp4::kernel {
@@ -14,6 +18,10 @@ const LinearOps avx512vnni::kLinearOps = {group_bytes,
                                           encode<Avx512VnniDot>,
                                           preferred_groups<Avx512VnniDot>,
                                           scratch_bytes<Avx512VnniDot>,
-                                          multiply<Avx512VnniDot>};
+                                          multiply<Avx512VnniDot>,
+                                          inspect_rows,
+                                          row_record_bytes,
+                                          encode_for_rows<Avx512VnniRows>,
+                                          multiply_rows<Avx512VnniRows>};
 
 }  // namespace mxfp4::kernel

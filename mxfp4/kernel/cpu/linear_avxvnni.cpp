@@ -3,6 +3,10 @@
 #include "mxfp4/kernel/cpu/dot_avxvnni.h"
 #include "mxfp4/kernel/cpu/multiply.h"
 #include "mxfp4/kernel/cpu/pack_groups.h"
+#include "mxfp4/kernel/cpu/rows_avxvnni.h"
+#include "mxfp4/kernel/cpu/rows_inspect.h"
+#include "mxfp4/kernel/cpu/rows_product.h"
+#include "mxfp4/kernel/cpu/rows_records.h"
 #include "mxfp4/kernel/cpu/token_records.h"
 
 namespace mxfp4::kernel {
@@ -14,6 +18,10 @@ const LinearOps avxvnni::kLinearOps = {group_bytes,
                                        encode<AvxVnniDot>,
                                        preferred_groups<AvxVnniDot>,
                                        scratch_bytes<AvxVnniDot>,
-                                       multiply<AvxVnniDot>};
+                                       multiply<AvxVnniDot>,
+                                       inspect_rows,
+                                       row_record_bytes,
+                                       encode_for_rows<AvxVnniRows>,
+                                       multiply_rows<AvxVnniRows>};
 
 }  // namespace mxfp4::kernel

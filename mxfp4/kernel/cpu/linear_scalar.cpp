@@ -3,6 +3,10 @@
 #include "mxfp4/kernel/cpu/dot_scalar.h"
 #include "mxfp4/kernel/cpu/multiply.h"
 #include "mxfp4/kernel/cpu/pack_groups.h"
+#include "mxfp4/kernel/cpu/rows_inspect.h"
+#include "mxfp4/kernel/cpu/rows_product.h"
+#include "mxfp4/kernel/cpu/rows_records.h"
+#include "mxfp4/kernel/cpu/rows_scalar.h"
 #include "mxfp4/kernel/cpu/token_records.h"
 
 namespace mxfp4::kernel {
@@ -14,6 +18,10 @@ const LinearOps scalar::kLinearOps = {group_bytes,
                                       encode<ScalarDot>,
                                       preferred_groups<ScalarDot>,
                                       scratch_bytes<ScalarDot>,
-                                      multiply<ScalarDot>};
+                                      multiply<ScalarDot>,
+                                      inspect_rows,
+                                      row_record_bytes,
+                                      encode_for_rows<ScalarRows>,
+                                      multiply_rows<ScalarRows>};
 
 }  // namespace mxfp4::kernel
