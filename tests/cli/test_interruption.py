@@ -131,9 +131,10 @@ def test_a_job_whose_reader_goes_away_still_writes_its_output(mxfp4, tiny, tmp_p
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_result_that_cannot_be_printed_is_an_error(mxfp4, tiny):
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_result_that_cannot_be_printed_is_an_error(mxfp4, tiny, options):
     with open("/dev/full", "w") as full:
-        process = mxfp4.start("inspect", tiny, stdout=full)
+        process = mxfp4.start("inspect", tiny, *options, stdout=full)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 3 and "standard output" in err
 
