@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "mxfp4/base/error.h"
+#include "mxfp4/cli/signals.h"
 
 namespace mxfp4::cli {
 namespace {
@@ -80,6 +81,7 @@ double Timed::drift() const {
 }
 
 double seconds_of(const std::function<void()>& run) {
+  if (stop_flag()) throw Error(ErrorCode::interrupted, "stopped");
   const auto begin = std::chrono::steady_clock::now();
   run();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
