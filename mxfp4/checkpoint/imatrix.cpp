@@ -23,11 +23,12 @@ std::vector<float> floats_of(std::span<const std::byte> bytes) {
   return values;
 }
 
-void check_values(const std::filesystem::path& path, std::string_view name, std::span<const float> values) {
+void check_values(const std::filesystem::path& path, std::string_view name, std::span<const float> values,
+                  std::string_view what = "an importance") {
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (std::isfinite(values[i]) && values[i] >= 0) continue;
-    fail(ErrorCode::corrupt_file, "{}: '{}': value {} is {}, but an importance is finite and not negative",
-         path.native(), name, i, values[i]);
+    fail(ErrorCode::corrupt_file, "{}: '{}': value {} is {}, but {} is finite and not negative",
+         path.native(), name, i, values[i], what);
   }
 }
 
@@ -38,6 +39,7 @@ std::vector<float> means(const std::filesystem::path& path, std::string_view nam
     fail(ErrorCode::corrupt_file, "{}: '{}' has {} sums, but {} counts", path.native(), name, sums.size(),
          counts.size());
   }
+  check_values(path, std::string(name).append(kCounts), counts, "a count");
   const std::size_t columns = sums.size() / counts.size();
   for (std::size_t i = 0; i < sums.size(); ++i) {
     const float count = counts[i / columns];

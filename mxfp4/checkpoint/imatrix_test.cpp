@@ -143,6 +143,11 @@ TEST_F(Imatrix, RefusesWhatCannotBe) {
   gguf::Bytes lonely;
   lonely.begin(1, 0).tensor("a.in_sum2", 1, 1, 0, 0).align().number(1.f);
   EXPECT_NE(refusal(lonely.text, "x.gguf").find("stands without 'a.counts'"), std::string::npos);
+  gguf::Bytes negative;
+  negative.begin(2, 0).tensor("a.in_sum2", 1, 1, 0, 0).tensor("a.counts", 1, 1, 0, 32).align();
+  negative.number(1.f).align().number(-2.f);
+  EXPECT_NE(refusal(negative.text, "x.gguf").find("'a.counts': value 0 is -2, but a count is finite"),
+            std::string::npos);
   EXPECT_NE(refusal(gguf::Bytes().begin(0, 0).text, "x.gguf").find("holds no importance matrix"),
             std::string::npos);
   gguf::Bytes halves;

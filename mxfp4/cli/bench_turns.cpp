@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "mxfp4/base/error.h"
+#include "mxfp4/cli/signals.h"
 
 namespace mxfp4::cli {
 namespace {
@@ -95,6 +96,7 @@ double Timed::share_of_processors(int threads) const {
 }
 
 double seconds_of(const std::function<void()>& run) {
+  if (stop_flag()) throw Error(ErrorCode::interrupted, "stopped");
   const auto begin = std::chrono::steady_clock::now();
   run();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

@@ -75,6 +75,7 @@ struct Timed {
 /// more of them where a round is short.
 std::vector<Timed> time_in_turns(const std::vector<Candidate>& candidates);
 
+/// How long a run takes. Throws Error interrupted, and does not run, once a signal has come.
 double seconds_of(const std::function<void()>& run);
 
 /// The best instruction set of this machine: memory is passed over with it, whichever the kernels use.

@@ -56,19 +56,22 @@ class Info : public Verb {
     }
     if (console.quiet) return;
     const Screen& screen = console.out;
-    std::vector<std::string> isas;
+    std::vector<std::string> isas, lacking;
     for (const Isa isa : built_isas()) {
-      const bool chosen = isa == context.isa;
-      isas.push_back(screen.paint(chosen           ? Ink::good
-                                  : supported(isa) ? Ink::plain
-                                                   : Ink::faint,
-                                  to_string(isa)) +
-                     (chosen           ? " (in use)"
-                      : supported(isa) ? ""
-                                       : " (not on this machine)"));
+      const std::string name = to_string(isa);
+      if (isa == context.isa) {
+        isas.push_back(screen.paint(Ink::good, name) + " (in use)");
+      } else {
+        (supported(isa) ? isas : lacking).push_back(name);
+      }
     }
     std::string text = fmt::format("mxfp4 {}\n\n  machine  {}\n  threads  {}\n  kernels  {}\n", version(),
                                    machine_name(), context.threads, fmt::join(isas, ", "));
+    if (!lacking.empty()) {
+      text += screen.paint(Ink::faint,
+                           fmt::format("           not on this machine: {}", fmt::join(lacking, ", "))) +
+              "\n";
+    }
     text += section("scale rules", kScaleRules, screen) + section("presets", presets(), screen) +
             section("formats", conventions(), screen);
     console.print(text);

@@ -84,7 +84,9 @@ std::string strip_svg(const std::vector<StripCell>& cells, std::string_view labe
     content += fmt::format("<rect x=\"{}\" width=\"10\" height=\"100\"{}>{}</rect>", 10 * i, paint,
                            title_of(cell.title));
   }
-  return svg(10.0 * static_cast<double>(std::max<std::size_t>(cells.size(), 1)), "strip", label, content);
+  constexpr std::size_t kMostApart = 40;  // of more, gaps would take what the narrowest strips have
+  return svg(10.0 * static_cast<double>(std::max<std::size_t>(cells.size(), 1)),
+             cells.size() > kMostApart ? "strip dense" : "strip", label, content);
 }
 
 std::string columns_svg(const std::vector<Bar>& bars, std::string_view label) {

@@ -239,13 +239,24 @@ std::string rules_chart(const ReportSummary& summary) {
 }
 
 std::string scale_bytes_chart(const WeightNumbers& numbers) {
-  const auto used = [](std::uint64_t count) { return count > 0; };
-  const auto first = static_cast<std::size_t>(
-      std::find_if(numbers.scales.begin(), numbers.scales.end(), used) - numbers.scales.begin());
-  if (first == numbers.scales.size()) return "<p class=\"soft\">There is no block.</p>";
-  const auto last = static_cast<std::size_t>(
-      255 - (std::find_if(numbers.scales.rbegin(), numbers.scales.rend(), used) - numbers.scales.rbegin()));
-  const auto most = std::max_element(numbers.scales.begin(), numbers.scales.end());
+  std::vector<std::size_t> used;
+  for (std::size_t byte = 0; byte <= kE8m0Nan; ++byte) {
+    if (numbers.scales[byte] > 0) used.push_back(byte);
+  }
+  if (used.empty()) return "<p class=\"soft\">There is no block.</p>";
+  // Words tell of blocks of zeros and of lost ones, whose bytes would press all others together.
+  constexpr std::size_t kFar = 16;
+  std::string beside;
+  const auto tell = [&](std::size_t byte) {
+    beside += fmt::format("<p class=\"soft\">Not drawn: {} with byte {} ({}).</p>",
+                          plural(numbers.scales[byte], "block"), byte, power_text(byte));
+    used.erase(std::find(used.begin(), used.end(), byte));
+  };
+  if (used.front() == 0 && used.size() > 1 && used[1] >= kFar) tell(0);
+  if (used.back() == kE8m0Nan && used.size() > 1 && used[used.size() - 2] + kFar <= kE8m0Nan) tell(kE8m0Nan);
+  const std::size_t first = used.front(), last = used.back();
+  const auto most = std::max_element(numbers.scales.begin() + static_cast<std::ptrdiff_t>(first),
+                                     numbers.scales.begin() + static_cast<std::ptrdiff_t>(last) + 1);
   std::vector<Bar> bars;
   for (std::size_t byte = first; byte <= last; ++byte) {
     const std::uint64_t count = numbers.scales[byte];
@@ -260,7 +271,7 @@ std::string scale_bytes_chart(const WeightNumbers& numbers) {
                   first, power_text(first), last, power_text(last), mode, power_text(mode),
                   format_percent(share(*most, numbers.blocks()), 1));
   return columns_svg(bars, label) +
-         axis(ticks_of(bars.size(), [&](std::size_t i) { return exponent_text(first + i); }));
+         axis(ticks_of(bars.size(), [&](std::size_t i) { return exponent_text(first + i); })) + beside;
 }
 
 std::string codes_chart(const WeightNumbers& numbers) {

@@ -52,6 +52,7 @@ section {
 svg { display: block; overflow: hidden; }
 .strip { width: 100%; height: 1.5rem; border-radius: 3px; }
 .strip rect { stroke: var(--card); stroke-width: 1.5px; vector-effect: non-scaling-stroke; }
+.strip.dense rect { stroke: none; }
 .strip .none { fill: var(--hole); }
 .shade, .bar, .mark { fill: var(--accent); }
 .columns { width: 100%; height: 8.5rem; border-bottom: 1px solid var(--soft); }

@@ -27,8 +27,8 @@ constexpr int kFailure = 3;
 constexpr int kSignalBase = 128;
 
 int report(Console& console, int status, ErrorCode code, const std::string& message) {
+  console.error(message);  // first: what failed may be to print
   if (console.json) console.print_json(Json{{"error", {{"code", to_string(code)}, {"message", message}}}});
-  console.error(message);
   return status;
 }
 

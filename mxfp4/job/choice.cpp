@@ -16,9 +16,9 @@ std::string impossible(const Weight& weight) {
   if (weight.orientation_unknown)
     return "stacked experts, [E, N, K] or [E, K, N]: --format gpt-oss takes the latter";
   if (weight.dense.rank() < 2) return fmt::format("{}-D", weight.dense.rank());
-  if (weight.dense.shape.back() % kBlockSize != 0 || weight.dense.shape.back() == 0) {
-    return fmt::format("K = {} is not a multiple of {}", weight.dense.shape.back(), kBlockSize);
-  }
+  const std::int64_t columns = weight.dense.shape.back();
+  if (columns == 0) return "K = 0: no elements";
+  if (columns % kBlockSize != 0) return fmt::format("K = {} is not a multiple of {}", columns, kBlockSize);
   return "";
 }
 

@@ -210,11 +210,23 @@ class ByValues {
   DiffReport& report_;
 };
 
+// Of a tensor that stands twice only one could be compared.
+void check_names(const ModelFiles& files) {
+  for (const TensorFilePtr& file : files.files) {
+    for (const StoredTensor& tensor : file->tensors) {
+      const StoredTensor& first = *files.find(tensor.name);
+      if (&first == &tensor) continue;
+      fail(ErrorCode::corrupt_file, "{}: tensor '{}' stands in {} and in {}", files.path.native(),
+           tensor.name, files.file_of(first), files.file_of(tensor));
+    }
+  }
+}
+
 }  // namespace
 
 DiffReport run_diff(const DiffRequest& request) {
   const auto start = std::chrono::steady_clock::now();
-  // By bytes, whatever can be read is compared; what it means must be clear only to compare values.
+  // By bytes, whatever has one name is compared; what it means must be clear only to compare values.
   Problems not_asked_for;
   Problems* const problems = request.values ? nullptr : &not_asked_for;
   const Checkpoint a = open_checkpoint(request.a, "", problems), b = open_checkpoint(request.b, "", problems);
@@ -225,6 +237,8 @@ DiffReport run_diff(const DiffRequest& request) {
     check_readable(b);
     ByValues(a, b, report).run(pass);
   } else {
+    check_names(a.files);
+    check_names(b.files);
     ByBytes(a, b, report).run(pass);
   }
   check_unchanged(a.files);

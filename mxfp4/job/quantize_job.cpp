@@ -40,6 +40,7 @@ void check(const QuantizeRequest& request, QuantizePlan& plan) {
 QuantizeReport plan_quantize(const QuantizeRequest& request) {
   QuantizePlan plan = make_plan(request);
   check(request, plan);
+  plan_workers(plan.output, request.options);
   return plan.report;
 }
 

@@ -43,29 +43,16 @@ class Scratch {
   std::unique_ptr<std::byte, Free> data_;
 };
 
+constexpr std::uint64_t kReserve = 16 << 20;
+constexpr std::uint64_t kMaxThreads = 1024;
+
 /// Runs parts into files, one shard after the other.
 class Writer {
  public:
-  Writer(const Output& output, const Options& options) : output_(output), options_(options) {
-    std::size_t unit_memory = 0, units = 0;
-    for (const Part& part : output.parts) {
-      unit_memory = std::max(unit_memory, part.unit_memory);
-      units += part.units;
-    }
-    // What is in use already, thread stacks and the allocator's slack come on top of the scratch memory.
-    const std::uint64_t used = anonymous_memory() + kReserve;
-    const std::uint64_t free = options.max_memory > used ? options.max_memory - used : 0;
-    if (free < unit_memory) {
-      fail(ErrorCode::out_of_memory, "--max-memory of {} bytes is too small: this model needs {}",
-           options.max_memory, used + unit_memory);
-    }
-    if (options.threads > 0) context_.threads = options.threads;
-    const std::uint64_t affordable = unit_memory == 0 ? units : free / unit_memory;
-    const std::uint64_t useful =
-        std::clamp<std::uint64_t>(std::min<std::uint64_t>(affordable, units), 1, kMaxThreads);
-    context_.threads =
-        static_cast<int>(std::min<std::uint64_t>(useful, static_cast<std::uint64_t>(context_.threads)));
-    for (int worker = 0; worker < context_.threads; ++worker) scratch_.emplace_back(unit_memory);
+  Writer(const Output& output, const Options& options)
+      : output_(output), options_(options), workers_(plan_workers(output, options)) {
+    for (int worker = 0; worker < workers_.context.threads; ++worker)
+      scratch_.emplace_back(workers_.unit_memory);
   }
 
   /// Bytes of input that will be read, for progress.
@@ -99,7 +86,7 @@ class Writer {
       for (std::size_t unit = 0; unit < part.units; ++unit) units.push_back({&part, unit, first_output});
       first_output += part.outputs.size();
     }
-    parallel_for(context_, units.size(), [&](int worker, std::size_t index) {
+    parallel_for(workers_.context, units.size(), [&](int worker, std::size_t index) {
       check_stop();
       const Unit& unit = units[index];
       unit.part->run(unit.index, scratch_[static_cast<std::size_t>(worker)].data(),
@@ -138,9 +125,6 @@ class Writer {
   std::uint64_t peak_memory() const noexcept { return peak_memory_; }
 
  private:
-  static constexpr std::uint64_t kReserve = 16 << 20;
-  static constexpr std::uint64_t kMaxThreads = 1024;
-
   void check_stop() const {
     if (options_.stop != nullptr && options_.stop->load(std::memory_order_relaxed)) {
       fail(ErrorCode::interrupted, "stopped");
@@ -165,7 +149,7 @@ class Writer {
 
   const Output& output_;
   const Options& options_;
-  Context context_;
+  Workers workers_;
   std::vector<Scratch> scratch_;
   std::mutex mutex_;
   std::uint64_t done_ = 0, total_ = 0, peak_memory_ = 0;
@@ -230,6 +214,29 @@ Written write_directory(const Output& output, const ShardPlan& plan, const fs::p
 }
 
 }  // namespace
+
+Workers plan_workers(const Output& output, const Options& options) {
+  Workers workers;
+  std::size_t units = 0;
+  for (const Part& part : output.parts) {
+    workers.unit_memory = std::max(workers.unit_memory, part.unit_memory);
+    units += part.units;
+  }
+  // What is in use already, thread stacks and the allocator's slack come on top of the scratch memory.
+  const std::uint64_t used = anonymous_memory() + kReserve;
+  const std::uint64_t free = options.max_memory > used ? options.max_memory - used : 0;
+  if (free < workers.unit_memory) {
+    fail(ErrorCode::out_of_memory, "--max-memory of {} bytes is too small: this model needs {}",
+         options.max_memory, used + workers.unit_memory);
+  }
+  int& threads = workers.context.threads;
+  if (options.threads > 0) threads = options.threads;
+  const std::uint64_t affordable = workers.unit_memory == 0 ? units : free / workers.unit_memory;
+  const std::uint64_t useful =
+      std::clamp<std::uint64_t>(std::min<std::uint64_t>(affordable, units), 1, kMaxThreads);
+  threads = static_cast<int>(std::min<std::uint64_t>(useful, static_cast<std::uint64_t>(threads)));
+  return workers;
+}
 
 Written write_output(const Output& output, const fs::path& out, bool directory, const Options& options) {
   const fs::path to = followed(out);

@@ -40,13 +40,14 @@ def test_what_cannot_be_quantised_is_kept_with_the_reason(mxfp4, bare, tmp_path)
     tensors = {
         "fine": normal(2, 32), "vector": normal(32), "scalar": normal(), "k33": normal(2, 33), "k16": normal(4, 16),
         "ints": np.arange(64, dtype=np.int32).reshape(2, 32), "f64": normal(2, 32, dtype=np.float64),
-        "flags": np.zeros((2, 32), np.bool_),
+        "flags": np.zeros((2, 32), np.bool_), "no_columns": np.zeros((2, 0), np.float32),
     }  # fmt: skip
     report = mxfp4.json("quantize", bare(tensors), tmp_path / "out.safetensors")
     out = read_safetensors(tmp_path / "out.safetensors")
     reasons = {t["name"]: t["reason"] for t in report["tensors"] if t["action"] == "kept"}
     assert reasons.keys() == tensors.keys() - {"fine"}
     assert all(same_bytes(out[name], tensors[name]) for name in reasons)
+    assert reasons["no_columns"] == "K = 0: no elements"
     for name, words in {"vector": "1-D", "k33": "33", "k16": "16", "ints": "I32", "f64": "F64"}.items():
         assert words in reasons[name], reasons
 

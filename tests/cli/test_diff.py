@@ -175,6 +175,16 @@ def test_broken_models_can_be_compared_as_far_as_they_can_be_read(mxfp4, golden,
     assert mxfp4.json("diff", a, status=2)["error"]["code"] == "invalid_argument"
 
 
+def test_a_name_that_stands_twice_is_refused(mxfp4, golden, tmp_path):
+    a, b = golden / "tiny-gpt-oss/hf-mxfp4", tmp_path / "b"
+    shutil.copytree(a, b)
+    shutil.copy(b / "model-00001-of-00003.safetensors", b / "model-00002-of-00003.safetensors")
+    for models in (a, b), (b, a):
+        for options in [], ["--values"]:
+            error = mxfp4.json("diff", *models, *options, status=3)["error"]
+            assert error["code"] == "corrupt_file" and (options or "stands in model-00001-of-00003" in error["message"])
+
+
 def test_a_foreign_quantisation_is_compared_by_bytes_only(mxfp4, bare):
     tensors = {"a.weight": np.zeros((4, 16), np.uint8), "a.weight_scale": np.zeros((4, 1), np.uint8)}
     a = bare(tensors, "a.safetensors")

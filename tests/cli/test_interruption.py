@@ -55,6 +55,12 @@ def disturb(mxfp4, out, arguments, act, prepare=lambda: None):
     pytest.fail("ten runs were over before they could be disturbed")
 
 
+def caught(process):
+    """The signals that a process has handlers for, a bit each."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.split("SigCgt:")[1].split()[0], 16)
+
+
 def names_in(directory):
     return sorted(p.name for p in directory.iterdir())
 
@@ -101,6 +107,18 @@ def test_a_signal_ends_what_only_reads(mxfp4, endless, tmp_path, verb, more, opt
     assert names_in(tmp_path) == []
 
 
+@pytest.mark.parametrize("number, expected", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("what", ["quantize", "dequantize", "linear", "pack"])
+def test_a_signal_ends_a_benchmark(mxfp4, what, number, expected):
+    process = mxfp4.start("bench", what, "--rows", 1024, "--json")
+    while not caught(process) >> (number - 1) & 1:
+        time.sleep(0.001)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == expected, err
+    assert out == "" and err == "error: stopped\n"
+
+
 def test_a_bare_file_is_whole_or_not_there(mxfp4, large, tmp_path):
     out = tmp_path / "out.safetensors"
     command = ["quantize", large / "model.safetensors", out, "--threads", 1]
@@ -131,9 +149,10 @@ def test_a_job_whose_reader_goes_away_still_writes_its_output(mxfp4, tiny, tmp_p
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_result_that_cannot_be_printed_is_an_error(mxfp4, tiny):
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_result_that_cannot_be_printed_is_an_error(mxfp4, tiny, options):
     with open("/dev/full", "w") as full:
-        process = mxfp4.start("inspect", tiny, stdout=full)
+        process = mxfp4.start("inspect", tiny, *options, stdout=full)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 3 and "standard output" in err
 

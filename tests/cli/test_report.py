@@ -189,6 +189,24 @@ def test_what_verify_finds_makes_a_model_bad(mxfp4, golden, tmp_path):
     assert "scale-255" in (tmp_path / "r.html").read_text()
 
 
+def test_scales_far_from_all_others_do_not_press_them_together(mxfp4, quantized, tmp_path):
+    x = np.ones((8, 64), np.float32)
+    x[0] = np.nan
+    x[1:3] = 0
+    _, model = quantized({"a.weight": x}, "--nonfinite", "nan_block")
+    mxfp4("report", model, "-o", tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text()
+    assert "Not drawn: 4 blocks with byte 0 (2^-127)" in page and "Not drawn: 2 blocks with byte 255 (NaN)" in page
+    assert len(re.findall("<title>byte ", page)) == 1
+
+
+def test_many_layers_are_drawn_without_gaps_that_would_cover_them(mxfp4, quantized, tmp_path):
+    for layers, dense in (40, False), (41, True):
+        original, model = quantized({f"layers.{i}.up.weight": RNG.standard_normal((1, 32)).astype(np.float32) for i in range(layers)}, "--overwrite")
+        mxfp4("report", model, "--against", original, "-o", tmp_path / "r.html", "--overwrite")
+        assert ('class="strip dense"' in (tmp_path / "r.html").read_text()) == dense
+
+
 def test_a_model_that_lost_nothing(mxfp4, golden):
     report = mxfp4.json("report", golden / "tiny-gpt-oss/hf-mxfp4", "--against", golden / "tiny-gpt-oss/bf16")
     assert report["verdict"] == {"grade": "good", "text": "Every weight has exactly the original's values."}

@@ -191,9 +191,12 @@ def test_a_config_that_contradicts_the_tensors_ends_with_3(mxfp4, tiny_mxfp4, tm
     assert error["code"] == "corrupt_file" and "7" in error["message"]
 
 
-def test_a_bound_of_memory_that_is_too_small_is_said(mxfp4, tiny, tmp_path):
-    error = mxfp4("quantize", tiny, tmp_path / "out", "--max-memory", "1M", "--json", status=3).json["error"]
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_a_bound_of_memory_that_is_too_small_is_said(mxfp4, tiny, tmp_path, options):
+    error = mxfp4("quantize", tiny, tmp_path / "out", "--max-memory", "1M", "--json", *options, status=3).json["error"]
     assert error["code"] == "out_of_memory"
+    error = mxfp4.json("quantize", tiny, tmp_path / "out", *options, env={"MXFP4_ISA": "mmx"}, status=2)["error"]
+    assert "MXFP4_ISA=mmx" in error["message"]
     assert list(tmp_path.iterdir()) == []
 
 
