@@ -18,8 +18,9 @@
 #include <cstring>
 #include <utility>
 
+#include "mxfp4/kernel/cpu/direct_product.h"
 #include "mxfp4/kernel/cpu/general_product.h"
-#include "mxfp4/kernel/cpu/multiply.h"
+#include "mxfp4/kernel/cpu/outputs.h"
 #include "mxfp4/kernel/cpu/rows_format.h"
 #include "mxfp4/kernel/cpu/rows_records.h"
 #include "mxfp4/kernel/linear_ops.h"

@@ -1,0 +1,68 @@
+// One block of integers times the tokens of a batch.
+#pragma once
+
+#include <cstddef>
+
+#include "mxfp4/kernel/cpu/token_format.h"
+#include "mxfp4/kernel/linear_ops.h"
+
+namespace mxfp4::kernel {
+namespace {
+
+constexpr std::size_t smaller(std::size_t a, std::size_t b) noexcept {  // std::min would be a weak function
+  return a < b ? a : b;
+}
+
+template <class I>
+constexpr std::size_t kLaneBytes = std::size_t{4} * I::kLanes;
+template <class I>
+constexpr std::size_t kTileRows = std::size_t{I::kTileVectors} * I::kLanes;
+template <class I>
+constexpr std::size_t kTileGroups = kTileRows<I> / kGroupRows;
+
+/// Adds a block of integers to the sums of R vectors of rows and T tokens. weights.at(r, k) gives
+/// the weights of vector r and step k, scales[r] are their scales.
+template <class I, int kDigits, int R, int T, class Weights>
+[[gnu::always_inline]] inline void add_block(const Weights& weights, const typename I::Floats* scales,
+                                             const std::byte* const* records,
+                                             typename I::Floats (&sums)[R][T]) noexcept {
+  constexpr int kBits = kRadixBits[kDigits - 1];
+  typename I::Sum z[kDigits][R][T];
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t) {
+#pragma GCC unroll 3
+    for (int d = 0; d < kDigits; ++d) {
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) z[d][r][t] = I::start(records[t] + 32 * kDigits + 4 * d);
+    }
+  }
+#pragma GCC unroll 8
+  for (int k = 0; k < 8; ++k) {  // the low, then the high nibbles of each vector of codes
+    typename I::Weights w[R];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) w[r] = weights.at(r, k);
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) {
+#pragma GCC unroll 3
+      for (int d = 0; d < kDigits; ++d) {
+        const typename I::Quad x = I::quad(records[t] + 32 * d + k % 2 * 16 + k / 2 * 4);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; ++r) I::add(z[d][r][t], w[r], x);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t) {
+    const typename I::Floats half_step = I::broadcast(records[t] + 36 * kDigits);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      typename I::Ints total = I::total(z[0][r][t]);
+#pragma GCC unroll 3
+      for (int d = 1; d < kDigits; ++d) total = I::template joined<kBits>(total, I::total(z[d][r][t]));
+      sums[r][t] = I::fma(I::times(I::converted(total), scales[r]), half_step, sums[r][t]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mxfp4::kernel
