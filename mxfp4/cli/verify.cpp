@@ -69,7 +69,10 @@ class Verify : public Verb {
         ->needs(against)
         ->group(what);
     add_bound(app, "--max-error", "E", "Largest error of an element against its original (default: any)",
-              [this](double bound) { request_.max_error = bound; })
+              [this](double bound) {
+                if (bound < 0) throw CLI::ValidationError("--max-error", "an error is not less than 0");
+                request_.max_error = bound;
+              })
         ->needs(against)
         ->group(what);
     add_number(app, "--threads", request_.threads, 1, kMostThreads,

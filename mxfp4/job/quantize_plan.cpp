@@ -24,7 +24,7 @@ bool holds_experts_only(const Convention& format) {
 std::string described(const Recipe& recipe) {
   static_assert(sizeof(Recipe) == 6);  // all of it is told
   constexpr const char* kTies[] = {"even", "zero", "away"};
-  constexpr const char* kNonFinite[] = {"error", "nan_block", "saturate", "origin"};
+  constexpr const char* kNonFinite[] = {"error", "nan_block", "saturate", "preset"};
   constexpr const char* kZeros[] = {"kept", "never", "exact", "all"};
   return fmt::format("{}, ties {}, nonfinite {}, zeros {}, origin {}{}", info(recipe.scale).name,
                      kTies[static_cast<int>(recipe.ties)], kNonFinite[static_cast<int>(recipe.nonfinite)],

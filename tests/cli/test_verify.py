@@ -292,7 +292,7 @@ def test_a_foreign_quantisation_is_looked_into_as_far_as_possible(mxfp4, bare):
     only(problems(mxfp4, bare(tensors)), "non-finite", "b", "[2]")
 
 
-@pytest.mark.parametrize("arguments", [["--structure", "--against", "x"], ["--min-sqnr", "3"], ["--max-error", "3"], ["--against", "x", "--min-sqnr", "nan"],
+@pytest.mark.parametrize("arguments", [["--structure", "--against", "x"], ["--min-sqnr", "3"], ["--max-error", "3"], ["--against", "x", "--min-sqnr", "nan"], ["--against", "x", "--max-error", "-1"],
                                        ["--against", "x", "--min-sqnr", "high"], ["--threads", "0"], ["more"]])  # fmt: skip
 def test_usage_errors(mxfp4, tiny, arguments):
     assert mxfp4.json("verify", tiny, *arguments, status=2)["error"]["code"] == "invalid_argument"

@@ -7,7 +7,8 @@
 //   for each block, z the exact integer product: sum = fma(float(z) * 2^scale, step / 2, sum)
 //   y = sum * 2^(base - 127 + exponent) + bias
 //
-// each operation rounded to f32. With a token of floats: p = 0; for the elements in order: p = fma(w, x, p); sum = fma(p, 2^scale, sum).
+// each operation rounded to f32. With a token of floats: p = 0; for the elements in order: p = fma(w, x, p);
+// sum = fma(p, 2^scale, sum).
 #pragma once
 
 #include <cstddef>
