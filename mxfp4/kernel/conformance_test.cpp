@@ -13,6 +13,7 @@
 #include "mxfp4/codec/float16.h"
 #include "mxfp4/codec/test_blocks.h"
 #include "mxfp4/kernel/cpu/odd_block.h"
+#include "mxfp4/kernel/linear_ops.h"
 #include "mxfp4/kernel/ops.h"
 #include "mxfp4/kernel/test_quantized.h"
 #include "mxfp4/quantize/quantize.h"
@@ -406,11 +407,21 @@ TEST_P(Conformance, PassesOverMemoryAndWritesAllOfIt) {
   }
 }
 
-TEST(CpuOps, BelongToTheInstructionSetAskedFor) {
-  for (const Isa isa : built_isas()) {
-    for (const Isa other : built_isas()) {
-      EXPECT_EQ(&cpu_ops(isa) == &cpu_ops(other), isa == other)
-          << to_string(isa) << " and " << to_string(other);
+TEST(CpuOps, BelongToTheInstructionSetThatTheListNames) {
+  struct Line {
+    Isa isa, codec, linear;
+  };
+  const Line lines[] = {
+#define MXFP4_ISA_NAME(name, codec, linear, features) {Isa::name, Isa::codec, Isa::linear},
+#include "mxfp4/base/isas.inc"
+#undef MXFP4_ISA_NAME
+  };
+  for (const Line& a : lines) {
+    for (const Line& b : lines) {
+      EXPECT_EQ(&cpu_ops(a.isa) == &cpu_ops(b.isa), a.codec == b.codec)
+          << to_string(a.isa) << " and " << to_string(b.isa);
+      EXPECT_EQ(&cpu_linear_ops(a.isa) == &cpu_linear_ops(b.isa), a.linear == b.linear)
+          << to_string(a.isa) << " and " << to_string(b.isa);
     }
   }
 }
