@@ -1,6 +1,8 @@
 #include "mxfp4/layer/linear.h"
 
 #include <algorithm>
+#include <new>
+#include <stdexcept>
 #include <vector>
 
 #include "mxfp4/base/fail_internal.h"
@@ -13,6 +15,8 @@ namespace mxfp4 {
 
 using kernel::GroupInfo;
 using kernel::kGroupRows;
+
+constexpr std::size_t kMostThreads = 1024;
 
 struct Linear::State {
   std::size_t rows = 0;
@@ -82,6 +86,9 @@ Linear::Linear(const Mxfp4View& weight, std::span<const float> bias, const Linea
   if (weight.shape.size() != 2) {
     fail(ErrorCode::invalid_argument, "linear: the weight has shape {}, not [N, K]", to_string(weight.shape));
   }
+  if (weight.shape[0] < 0 || weight.shape[1] < 0) {
+    fail(ErrorCode::invalid_argument, "linear: the weight has shape {}", to_string(weight.shape));
+  }
   if (weight.block_size != kBlockSize) {
     fail(ErrorCode::invalid_argument, "linear: the weight is in blocks of {}, not {}", weight.block_size,
          kBlockSize);
@@ -95,10 +102,16 @@ Linear::Linear(const Mxfp4View& weight, std::span<const float> bias, const Linea
   state_->rows = static_cast<std::size_t>(weight.shape[0]);
   state_->traits.columns = static_cast<std::size_t>(weight.shape[1]);
   state_->traits.order = weight.order;
-  state_->bias.assign(bias.begin(), bias.end());
   state_->isa = options.context.isa;
   state_->traits.packed = options.pack;
-  options.pack ? state_->pack(weight, options) : state_->inspect(weight, options.context);
+  try {
+    state_->bias.assign(bias.begin(), bias.end());
+    options.pack ? state_->pack(weight, options) : state_->inspect(weight, options.context);
+  } catch (const std::bad_alloc&) {
+    fail(ErrorCode::out_of_memory, "linear: no memory for a weight of shape {}", to_string(weight.shape));
+  } catch (const std::length_error&) {
+    fail(ErrorCode::out_of_memory, "linear: no memory for a weight of shape {}", to_string(weight.shape));
+  }
 }
 
 Linear::Linear(Linear&&) noexcept = default;
@@ -152,13 +165,18 @@ void Linear::forward(const DenseView& x, Dtype dtype, void* y, const ForwardOpti
     fail(ErrorCode::invalid_argument, "linear: {} is {}; F32, BF16 and F16 can be",
          given == dtype ? "y" : "x", to_string(given));
   }
-  const Context context = {std::max(options.threads, 1), s.isa};
+  const auto most_threads = static_cast<int>(std::min<std::size_t>(s.group_count(), kMostThreads));
+  const Context context = {std::clamp(options.threads, 1, std::max(most_threads, 1)), s.isa};
   TokenRecords records(x, s.traits, options.activation, s.ops(), context);
   if (records.count() == 0 || s.rows == 0) return;
   const std::size_t row_bytes = s.rows * static_cast<std::size_t>(bits_of(dtype)) / 8;
   const std::size_t scratch_bytes =
       static_cast<std::size_t>(context.threads) * whole_lines(s.ops().scratch_bytes(records.count()));
-  std::byte* const memory = workspace(records.bytes() + scratch_bytes);
+  const std::size_t bytes = records.bytes() + scratch_bytes;
+  std::byte* const memory = workspace(bytes);
+  if (memory == nullptr) {
+    fail(ErrorCode::out_of_memory, "linear: no memory for {} tokens: {} bytes", records.count(), bytes);
+  }
   const kernel::Token* const tokens =
       records.run(memory + scratch_bytes, static_cast<std::byte*>(y), row_bytes);
   s.multiply(tokens, records.count(), dtype, memory, context);

@@ -320,6 +320,7 @@ TEST_P(LinearTest, RefusesWhatItCannotDo) {
               view.shape = {1, 8, 64};
             }),
             "linear: the weight has shape [1, 8, 64], not [N, K]");
+  EXPECT_EQ(changed([](Mxfp4View& view) { view.shape = {-8, 64}; }), "linear: the weight has shape [-8, 64]");
   EXPECT_EQ(changed([](Mxfp4View& view) { view.block_size = 16; }),
             "linear: the weight is in blocks of 16, not 32");
   EXPECT_STREQ(error_of([&] { const Linear layer = layer_of(weight.view(), normal(7, 1)); }).what(),
@@ -341,6 +342,24 @@ TEST_P(LinearTest, RefusesWhatItCannotDo) {
     EXPECT_EQ(error_of([&] { const Linear none = layer_of(weight.view(), {}, on(isa)); }).code(),
               ErrorCode::unsupported);
   }
+}
+
+TEST_P(LinearTest, SaysSoWhenThereIsNoMemory) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer ends the process when there is no memory";
+#endif
+  Mxfp4View view;
+  view.shape = {std::int64_t{1} << 50, 64};
+  const Error error = error_of([&] { const Linear layer = layer_of(view); });
+  EXPECT_EQ(error.code(), ErrorCode::out_of_memory);
+  EXPECT_STREQ(error.what(), "linear: no memory for a weight of shape [1125899906842624, 64]");
+}
+
+TEST_P(LinearTest, TakesNoMoreThreadsThanItHasWorkFor) {
+  const Mxfp4Tensor weight = random_weight(40, 64, 118, 122, 37);
+  const Linear layer = layer_of(weight.view());
+  const std::vector<float> x = normal(3 * 64, 38);
+  EXPECT_TRUE(same_bits(forward(layer, x, Activation::exact, 1 << 30), forward(layer, x)));
 }
 
 }  // namespace

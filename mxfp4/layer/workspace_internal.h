@@ -47,7 +47,11 @@ inline std::byte* workspace(std::size_t bytes) {
   thread_local Kept kept;
   if (kept.size < bytes) {
     kept = {};
-    kept.memory = AlignedMemory(bytes);
+    try {
+      kept.memory = AlignedMemory(bytes);
+    } catch (const std::bad_alloc&) {
+      return nullptr;
+    }
     kept.size = bytes;
   }
   return kept.memory.data();
