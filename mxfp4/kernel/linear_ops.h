@@ -52,7 +52,26 @@ struct PackArgs {
   GroupInfo* info = nullptr;
 };
 
-/// One token's activations, normalised and ready for the product.
+/// How the scales of a weight differ from block to block, which decides how errors of the activations add up.
+/// With v[r][b] = scale of block b in row r over the mean scale of that row:
+struct ScaleSpread {
+  const float* means = nullptr;    ///< mean over the rows of v, one per block
+  const float* squares = nullptr;  ///< mean over the rows of v^2, one per block
+  float mean_square = 1;           ///< mean of `squares`
+};
+
+/// Adds v and v^2 of rows [first_row, first_row + rows) to `means` and `squares`.
+struct SpreadArgs {
+  const std::uint8_t* codes = nullptr;   ///< of row 0
+  const std::uint8_t* scales = nullptr;  ///< of row 0
+  std::size_t blocks = 0;                ///< of a row
+  std::size_t first_row = 0;
+  std::size_t rows = 0;
+  float* means = nullptr;
+  float* squares = nullptr;
+};
+
+/// What becomes of one token.
 struct TokenPlan {
   TokenFormat format = TokenFormat::raw;
   int exponent = 0;  ///< the record holds x * 2^-exponent
@@ -62,8 +81,9 @@ struct PlanArgs {
   const float* x = nullptr;  ///< blocks * 32 values, zeros behind the last column
   std::size_t blocks = 0;
   Activation activation = Activation::exact;
-  float concentration = 0.0f;  ///< mean of the weight's groups: how few blocks may decide a result
-  bool wide = false;           ///< some group of the weight is: exact tokens are kept as floats
+  ScaleSpread spread = {};  ///< of the weight that the token will meet; for `exact`
+  bool as_floats =
+      false;  ///< `exact` keeps floats: scales of the weight are too far apart, or its rows too few
 };
 
 struct EncodeArgs {
@@ -108,10 +128,6 @@ struct InspectRowsArgs {
   std::size_t rows = 0;
   std::uint8_t* odd = nullptr;  ///< of row 0, for the result: 1 for rows that only the general path can hold
 };
-struct RowsInfo {
-  bool odd = false;          ///< some row is
-  double concentration = 0;  ///< sum over the rows of what GroupInfo has the mean of
-};
 
 /// Outputs [first_row, first_row + rows) of all tokens, which are sorted by format.
 struct RowsArgs {
@@ -131,6 +147,7 @@ struct RowsArgs {
 struct LinearOps {
   std::size_t (*group_bytes)(std::size_t blocks) noexcept;
   void (*pack)(const PackArgs&) noexcept;
+  void (*add_spread)(const SpreadArgs&) noexcept;
 
   TokenPlan (*plan)(const PlanArgs&) noexcept;
   std::size_t (*record_bytes)(TokenFormat format, std::size_t blocks) noexcept;
@@ -141,7 +158,7 @@ struct LinearOps {
   std::size_t (*scratch_bytes)(std::size_t tokens) noexcept;
   void (*multiply)(const MultiplyArgs&) noexcept;
 
-  RowsInfo (*inspect_rows)(const InspectRowsArgs&) noexcept;
+  bool (*inspect_rows)(const InspectRowsArgs&) noexcept;  ///< whether some row is odd
   std::size_t (*row_record_bytes)(TokenFormat format, std::size_t blocks) noexcept;
   void (*encode_for_rows)(const EncodeArgs&) noexcept;  ///< a record of row_record_bytes()
   void (*multiply_rows)(const RowsArgs&) noexcept;

@@ -39,6 +39,37 @@ struct Linear::State {
                 const Context& context) const;
 };
 
+/// Sums over strips of rows, added in the order of the strips.
+class SpreadSums {
+ public:
+  SpreadSums(const Mxfp4View& weight, std::size_t blocks, std::size_t strips)
+      : codes_(weight.codes), scales_(weight.scales), blocks_(blocks), sums_(strips * 2 * blocks) {}
+
+  void add(const kernel::LinearOps& ops, std::size_t strip, std::size_t first_row, std::size_t rows) {
+    float* const means = sums_.data() + strip * 2 * blocks_;
+    ops.add_spread({codes_, scales_, blocks_, first_row, rows, means, means + blocks_});
+  }
+  void store(std::size_t rows, WeightTraits& traits) const {
+    std::vector<double> total(2 * blocks_);
+    for (std::size_t i = 0; i < sums_.size(); ++i) total[i % total.size()] += static_cast<double>(sums_[i]);
+    const auto mean = [&](std::size_t i) { return static_cast<float>(total[i] / static_cast<double>(rows)); };
+    double squares = 0;
+    for (std::size_t b = 0; b < blocks_; ++b) {
+      traits.means.push_back(mean(b));
+      traits.squares.push_back(mean(blocks_ + b));
+      squares += static_cast<double>(traits.squares.back());
+    }
+    if (rows > 0 && blocks_ > 0)
+      traits.mean_square = static_cast<float>(squares / static_cast<double>(blocks_));
+  }
+
+ private:
+  const std::uint8_t* codes_;
+  const std::uint8_t* scales_;
+  std::size_t blocks_;
+  std::vector<float> sums_;
+};
+
 void Linear::State::pack(const Mxfp4View& weight, const LinearOptions& options) {
   constexpr std::size_t kStripBytes = 1 << 20;
   const std::size_t group_bytes = ops().group_bytes(traits.blocks());
@@ -46,38 +77,37 @@ void Linear::State::pack(const Mxfp4View& weight, const LinearOptions& options) 
   bytes = groups.size() * group_bytes;
   memory = AlignedMemory(bytes);
   const std::size_t strip = std::max<std::size_t>(1, kStripBytes / std::max<std::size_t>(group_bytes, 1));
-  parallel_for(options.context, (groups.size() + strip - 1) / strip, [&](int, std::size_t index) {
+  const std::size_t strips = (groups.size() + strip - 1) / strip;
+  SpreadSums spread(weight, traits.blocks(), strips);
+  parallel_for(options.context, strips, [&](int, std::size_t index) {
     const std::size_t first = index * strip, count = std::min(strip, groups.size() - first);
+    const std::size_t row = first * kGroupRows, rows_here = std::min(count * kGroupRows, rows - row);
+    spread.add(ops(), index, row, rows_here);
     ops().pack({weight.codes, weight.scales, rows, traits.blocks(), first, count,
                 memory.data() + first * group_bytes, groups.data() + first});
-    if (!options.done_with) return;
-    const std::size_t row = first * kGroupRows;
-    options.done_with(static_cast<std::int64_t>(row),
-                      static_cast<std::int64_t>(std::min(count * kGroupRows, rows - row)));
+    if (options.done_with) {
+      options.done_with(static_cast<std::int64_t>(row), static_cast<std::int64_t>(rows_here));
+    }
   });
-  for (const GroupInfo& group : groups) {
-    traits.wide = traits.wide || group.wide;
-    traits.concentration += group.concentration / static_cast<float>(groups.size());
-  }
+  spread.store(rows, traits);
+  for (const GroupInfo& group : groups) traits.wide = traits.wide || group.wide;
 }
 
 void Linear::State::inspect(const Mxfp4View& weight, const Context& context) {
-  constexpr std::size_t kStrip = 1024;  // rows: sums are taken strip by strip, whatever the threads
+  constexpr std::size_t kStrip = 1024;  // rows
   codes = weight.codes;
   scales = weight.scales;
   odd.resize(rows);
-  std::vector<kernel::RowsInfo> strips((rows + kStrip - 1) / kStrip);
-  parallel_for(context, strips.size(), [&](int, std::size_t i) {
-    const std::size_t first = i * kStrip;
-    strips[i] = ops().inspect_rows(
-        {codes, scales, traits.blocks(), first, std::min(kStrip, rows - first), odd.data()});
+  const std::size_t strips = (rows + kStrip - 1) / kStrip;
+  SpreadSums spread(weight, traits.blocks(), strips);
+  std::vector<std::uint8_t> odd_strips(strips);
+  parallel_for(context, strips, [&](int, std::size_t i) {
+    const std::size_t first = i * kStrip, count = std::min(kStrip, rows - first);
+    spread.add(ops(), i, first, count);
+    odd_strips[i] = ops().inspect_rows({codes, scales, traits.blocks(), first, count, odd.data()});
   });
-  double concentration = 0;
-  for (const kernel::RowsInfo& strip : strips) {
-    traits.wide = traits.wide || strip.odd;
-    concentration += strip.concentration;
-  }
-  traits.concentration = static_cast<float>(concentration / static_cast<double>(rows));
+  spread.store(rows, traits);
+  for (const std::uint8_t strip : odd_strips) traits.wide = traits.wide || strip != 0;
   if (!traits.wide) odd = {};
 }
 
@@ -100,6 +130,7 @@ Linear::Linear(const Mxfp4View& weight, std::span<const float> bias, const Linea
     fail(ErrorCode::unsupported, "linear: this machine lacks what {} needs", to_string(options.context.isa));
   }
   state_->rows = static_cast<std::size_t>(weight.shape[0]);
+  state_->traits.rows = state_->rows;
   state_->traits.columns = static_cast<std::size_t>(weight.shape[1]);
   state_->traits.order = weight.order;
   state_->isa = options.context.isa;
@@ -128,8 +159,9 @@ bool Linear::packed() const noexcept {
   return state_->traits.packed;
 }
 std::size_t Linear::memory() const noexcept {
-  return state_->bytes + state_->groups.size() * sizeof(GroupInfo) + state_->odd.size() +
-         state_->bias.size() * sizeof(float);
+  const State& s = *state_;
+  const std::size_t floats = s.bias.size() + s.traits.means.size() + s.traits.squares.size();
+  return s.bytes + s.groups.size() * sizeof(GroupInfo) + s.odd.size() + floats * sizeof(float);
 }
 
 void Linear::State::multiply(const kernel::Token* tokens, std::size_t count, Dtype dtype, std::byte* scratch,

@@ -120,6 +120,22 @@ TEST_P(LinearExact, KeepsItsBoundForSmallInputs) {
   EXPECT_LE(error.most, 0x1p-13);
 }
 
+// Single blocks decide the outputs here, other ones for every row, and none has a step that serves all of its
+// elements.
+TEST_P(LinearExact, KeepsItsBoundWhereScalesAndInputsLieFarApart) {
+  constexpr std::size_t kRows = 64, kColumns = 612;
+  for (const auto& [least, most] : {std::pair{100, 103}, {100, 112}, {16, 81}, {24, 106}}) {
+    const Mxfp4Tensor weight = random_weight(kRows, kColumns, least, most, 40);
+    std::vector<float> x = normal(12 * kColumns, 41);
+    for (std::size_t i = 0; i < x.size(); ++i)
+      x[i] = std::ldexp(x[i], 20 - static_cast<int>(i * 7919 % 21) * 7);
+    const auto error = test::relative_error(test::expected_linear(weight.view(), x, {}),
+                                            forward(layer_of(weight.view()), x), kRows);
+    EXPECT_LE(error.rms, 0x1p-18) << least << " to " << most;
+    EXPECT_LE(error.most, 0x1p-13) << least << " to " << most;
+  }
+}
+
 TEST_P(LinearExact, HasZeroBlocksOfAnyScaleForNothing) {
   Mxfp4Tensor weight = random_weight(16, 256, 120, 122, 7), same = weight;
   for (std::size_t block = 3; block < weight.scales.size(); block += 5) {

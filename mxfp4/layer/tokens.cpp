@@ -66,7 +66,7 @@ const Token* TokenRecords::run(std::byte* memory, std::byte* out, std::size_t ro
       pieces.take(static_cast<std::size_t>(context_.threads) * whole_lines(blocks * 32 * sizeof(float))));
 
   for_each_row(buffers, [&](std::size_t row, const float* x) {
-    plans[row] = ops_.plan({x, blocks, activation_, weight_.concentration, weight_.wide});
+    plans[row] = ops_.plan({x, blocks, activation_, weight_.spread(), weight_.as_floats()});
   });
   std::size_t first[kTokenFormats + 1] = {};
   for (std::size_t row = 0; row < count_; ++row) ++first[static_cast<int>(plans[row].format) + 1];

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "mxfp4/kernel/linear_ops.h"
 #include "mxfp4/tensor/view.h"
@@ -10,13 +11,17 @@ namespace mxfp4 {
 
 /// What tokens must know about the weight that they will meet.
 struct WeightTraits {
-  std::size_t columns = 0;
+  std::size_t rows = 0, columns = 0;
   NibbleOrder order = NibbleOrder::interleaved;
-  float concentration = 0;  ///< kernel::GroupInfo: mean over the groups
-  bool wide = false;        ///< of some group
-  bool packed = true;       ///< or used where it lies, which takes other records
+  std::vector<float> means, squares;  ///< kernel::ScaleSpread
+  float mean_square = 1;
+  bool wide = false;   ///< some group or row is
+  bool packed = true;  ///< or used where it lies, which takes other records
 
   std::size_t blocks() const noexcept { return (columns + 31) / 32; }
+  /// Too few outputs for their root mean square to be near what is expected of it, or scales too far apart.
+  bool as_floats() const noexcept { return wide || rows < kernel::kGroupRows; }
+  kernel::ScaleSpread spread() const noexcept { return {means.data(), squares.data(), mean_square}; }
 };
 
 /// Makes the records of all rows of a view, on several threads if they are many. Steps: bytes() of memory,

@@ -1,10 +1,10 @@
 // AVX2 with FMA: Intel from Haswell, AMD from Zen.
 #include "mxfp4/kernel/cpu/cpu_kernels.h"
 #include "mxfp4/kernel/cpu/dot_avx2.h"
+#include "mxfp4/kernel/cpu/inspect_weight.h"
 #include "mxfp4/kernel/cpu/multiply.h"
 #include "mxfp4/kernel/cpu/pack_groups.h"
 #include "mxfp4/kernel/cpu/rows_avx2.h"
-#include "mxfp4/kernel/cpu/rows_inspect.h"
 #include "mxfp4/kernel/cpu/rows_product.h"
 #include "mxfp4/kernel/cpu/rows_records.h"
 #include "mxfp4/kernel/cpu/token_records.h"
@@ -13,6 +13,7 @@ namespace mxfp4::kernel {
 
 const LinearOps avx2::kLinearOps = {group_bytes,
                                     pack<Avx2Dot>,
+                                    add_spread,
                                     plan,
                                     record_bytes,
                                     encode<Avx2Dot>,

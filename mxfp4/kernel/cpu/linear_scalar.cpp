@@ -1,9 +1,9 @@
 // Any machine.
 #include "mxfp4/kernel/cpu/cpu_kernels.h"
 #include "mxfp4/kernel/cpu/dot_scalar.h"
+#include "mxfp4/kernel/cpu/inspect_weight.h"
 #include "mxfp4/kernel/cpu/multiply.h"
 #include "mxfp4/kernel/cpu/pack_groups.h"
-#include "mxfp4/kernel/cpu/rows_inspect.h"
 #include "mxfp4/kernel/cpu/rows_product.h"
 #include "mxfp4/kernel/cpu/rows_records.h"
 #include "mxfp4/kernel/cpu/rows_scalar.h"
@@ -13,6 +13,7 @@ namespace mxfp4::kernel {
 
 const LinearOps scalar::kLinearOps = {group_bytes,
                                       pack<ScalarDot>,
+                                      add_spread,
                                       plan,
                                       record_bytes,
                                       encode<ScalarDot>,

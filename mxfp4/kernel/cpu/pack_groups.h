@@ -89,23 +89,6 @@ void pack_plainly(const SourceRows& source, std::uint8_t base, bool wide, std::s
   std::memset(out + used, 0, packed_group_bytes(source.blocks) - used);
 }
 
-/// Mean over the rows of sum s^2 / (sum s)^2. The scales stand as powers of two around 2^0, so that squares
-/// fit.
-float concentration_of(const std::byte* packed, std::size_t blocks, std::size_t rows) noexcept {
-  float sums[kGroupRows] = {}, squares[kGroupRows] = {};
-  for (std::size_t b = 0; b < blocks; ++b) {
-    const std::byte* const scales = packed + packed_block(b, blocks).scales;
-    for (std::size_t row = 0; row < kGroupRows; ++row) {
-      const float s = bit_cast<float>((static_cast<std::uint32_t>(scales[row]) + 127 - kMostSpan / 2) << 23);
-      sums[row] += s;
-      squares[row] += s * s;
-    }
-  }
-  float total = 0;
-  for (std::size_t row = 0; row < rows; ++row) total += squares[row] / (sums[row] * sums[row]);
-  return total / static_cast<float>(rows);
-}
-
 /// I::pack_chunk(codes of row 0, bytes from row to row, scales of row 0, bytes from row to row, base, most,
 /// out): four blocks of sixteen rows; differences to the base above `most` become 0.
 template <class I>
@@ -120,7 +103,7 @@ void pack(const PackArgs& args) noexcept {
     if (!span.fits()) span = span_of_values(source);
     const bool none = span.least > span.most;  // zeros only
     GroupInfo& info = args.info[g];
-    info = {none || !span.fits() ? std::uint8_t{0} : span.least, !none && !span.fits(), 1.0f};
+    info = {none || !span.fits() ? std::uint8_t{0} : span.least, !none && !span.fits()};
     if (none) info.base = kE8m0Bias;
     std::size_t done = 0;
     if (source.rows == kGroupRows && !info.wide) {
@@ -130,7 +113,6 @@ void pack(const PackArgs& args) noexcept {
       }
     }
     pack_plainly(source, info.base, info.wide, done, out);
-    if (!info.wide) info.concentration = concentration_of(out, args.blocks, source.rows);
   }
   I::fence();
 }

@@ -26,42 +26,69 @@ bool has_tiny_element(const float* x, std::size_t count, float least) noexcept {
 }
 
 // How many digits `exact` needs. Rounding to a step gives a block of 32 an error of variance 32 step^2 / 12
-// against its sum of |x|; over blocks the errors add as squares and the sums plainly, if the weights' scales
-// are alike. The error relative to sum |w x| is then E below; the largest element of each block is left out
-// of the sum, as it may meet a zero. Where few blocks decide, because scales differ, the averaging is lost by
-// the factor sqrt(concentration * blocks). Measured rms errors lie below E or at most 0.5 bits above it;
-// 2^-18.7 leaves that to the bound of 2^-18.
-TokenFormat exact_format(const PlanArgs& args, double squared_amax, double rest) noexcept {
-  constexpr double kFewBlocks = 8;           // no averaging over so few
-  constexpr double kBound = 0x1p-37 * 0.75;  // (2^-18.7)^2
-  const auto blocks = static_cast<double>(args.blocks);
-  if (blocks < kFewBlocks || args.wide) return TokenFormat::floats;
-  const double spread = args.concentration * blocks > 1 ? args.concentration * blocks : 1;
-  const double error = squared_amax * 32 / 12 * spread;  // times step^2 / amax^2
-  const auto enough = [&](TokenFormat format) noexcept {
-    const double most = static_cast<double>(kMostQ[digits_of(format) - 1]);
-    return error <= kBound * most * most * rest * rest;
-  };
-  if (enough(TokenFormat::digits2)) return TokenFormat::digits2;
-  if (enough(TokenFormat::digits3)) return TokenFormat::digits3;
-  return TokenFormat::floats;
-}
+// against its sum of |x|, in which the largest element is left out, as it may meet a zero. Over blocks the
+// errors add as squares and the sums plainly, each with the block's scale: relative to sum |w x|, and
+// root-mean-square over the rows,
+//
+//   E^2 = (32 / 12) sum of squares[b] step[b]^2 / (sum of means[b] (sum |x| - amax)[b])^2
+//
+// with the weight's ScaleSpread. Where scales lie far apart single blocks decide single rows, and the worst
+// block's own E is what counts. Measured rms errors lie below E or at most 0.5 bits above it; 2^-19.2 leaves
+// that to 2^-18.
+class ExactFormat {
+ public:
+  explicit ExactFormat(const PlanArgs& args) noexcept
+      : args_(args), by_block_(args.spread.mean_square > kFarApart) {}
+
+  void add(std::size_t b, double amax, double rest) noexcept {
+    if (by_block_) {
+      const double own = rest > 0 ? amax * amax / (rest * rest) : amax > 0 ? kNever : 0;
+      squares_ = own > squares_ ? own : squares_;
+    } else {
+      squares_ += static_cast<double>(args_.spread.squares[b]) * amax * amax;
+      rest_ += static_cast<double>(args_.spread.means[b]) * rest;
+    }
+  }
+  TokenFormat format() const noexcept {
+    constexpr std::size_t kFewBlocks = 8;  // no averaging over so few
+    if (args_.blocks < kFewBlocks || args_.as_floats) return TokenFormat::floats;
+    if (enough(TokenFormat::digits2)) return TokenFormat::digits2;
+    if (enough(TokenFormat::digits3)) return TokenFormat::digits3;
+    return TokenFormat::floats;
+  }
+
+ private:
+  static constexpr float kFarApart = 4;
+  static constexpr double kNever = 1e30;
+
+  bool enough(TokenFormat format) const noexcept {
+    constexpr double kBound = 0x1p-38 * 0.75;  // (2^-19.2)^2
+    const double most = static_cast<double>(kMostQ[digits_of(format) - 1]), rest = by_block_ ? 1 : rest_;
+    return squares_ * 32 / 12 <= kBound * most * most * rest * rest;
+  }
+
+  const PlanArgs& args_;
+  bool by_block_;
+  double squares_ = 0, rest_ = 0;
+};
 
 TokenPlan plan(const PlanArgs& args) noexcept {
+  const bool exact = args.activation == Activation::exact;
+  ExactFormat exact_format(args);
   float amax = 0, least = bit_cast<float>(kInfinityBits);
-  double squared_amax = 0, rest = 0;
   for (std::size_t b = 0; b < args.blocks; ++b) {
     const FloatBlock x = load_block(args.x + 32 * b);
     const float block = bit_cast<float>(amax_bits(x));
     if (!(block < bit_cast<float>(kInfinityBits))) return {};
     amax = block > amax ? block : amax;
     least = block > 0 && block < least ? block : least;
-    squared_amax += static_cast<double>(block) * static_cast<double>(block);
-    rest += static_cast<double>(magnitude_sum(x)) - static_cast<double>(block);
+    if (exact) {
+      const auto magnitude = static_cast<double>(block);
+      exact_format.add(b, magnitude, static_cast<double>(magnitude_sum(x)) - magnitude);
+    }
   }
-  const bool exact = args.activation == Activation::exact;
   TokenPlan plan = {args.activation == Activation::int8 ? TokenFormat::digits1 : TokenFormat::digits3, 0};
-  if (exact) plan.format = exact_format(args, squared_amax, rest);
+  if (exact) plan.format = exact_format.format();
   if (amax == 0) return plan;
   const int exponent = static_cast<int>(f32_bits(amax) >> 23) - 127;
   const bool tiny = plan.format == TokenFormat::floats
