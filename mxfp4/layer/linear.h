@@ -24,8 +24,7 @@ struct LinearOptions {
   bool pack = true;
   /// Called while packing, from any of the threads, with ranges of rows that will not be read again.
   std::function<void(std::int64_t first_row, std::int64_t rows)> done_with = {};
-  Context context =
-      {};  ///< threads to make the layer with, and the instruction set, which forward() uses as well
+  Context context = {};  ///< threads to make it with, and the instruction set, which forward() uses as well
 };
 
 struct ForwardOptions {

@@ -57,10 +57,10 @@ template <class I, int kFormat, int kPart, int T>
         p[t] = I::fma(w, I::floats(records[t] + at + kLane + i * kRowLanes * 4), p[t]);
       }
     };
-    [&]<std::size_t... i>(std::index_sequence<i...>) noexcept {
+    const auto add_all = [&]<std::size_t... i>(std::index_sequence<i...>) noexcept {
       (add(std::integral_constant<std::size_t, i>{}), ...);
-    }
-    (std::make_index_sequence<8>{});
+    };
+    add_all(std::make_index_sequence<8>{});
 #pragma GCC unroll 4
     for (int t = 0; t < T; ++t) sums[t] = I::fma(p[t], scale, sums[t]);
   }
