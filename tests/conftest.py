@@ -53,8 +53,9 @@ def static_prefix(build_tree: Path, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def shared_prefix(root: Path, tmp_path_factory) -> Path:
-    """The same as a shared library."""
-    prefix, tree = tmp_path_factory.mktemp("shared"), tmp_path_factory.mktemp("shared-build")
-    configure_and_build(root, tree, "-DBUILD_SHARED_LIBS=ON", "-DMXFP4_BUILD_TESTS=OFF", "-DMXFP4_BUILD_BENCHMARKS=OFF")
+    """The same as a shared library, built beside the release build with its options, so that ccache has the objects."""
+    prefix, tree = tmp_path_factory.mktemp("shared"), root / "build/shared"
+    without = ("-DMXFP4_BUILD_TESTS=OFF", "-DMXFP4_BUILD_BENCHMARKS=OFF")
+    configure_and_build(root, tree, "-DBUILD_SHARED_LIBS=ON", "-DMXFP4_WERROR=ON", *without)
     run("cmake", "--install", tree, "--prefix", prefix)
     return prefix

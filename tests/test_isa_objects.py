@@ -5,8 +5,10 @@ for everybody, also on machines that lack the instructions. Unoptimised builds s
 """
 
 import json
+import os
 import shlex
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,16 +22,17 @@ def weak_functions(object_file: Path) -> list[str]:
 
 def compile_isa_files(build_tree: Path, out: Path, level: str) -> list[Path]:
     """Compiles kernel/cpu/{isa,linear,limits}_*.cpp as the build tree does, at another level of optimisation."""
-    objects = []
+    commands = []
     for entry in json.loads((build_tree / "compile_commands.json").read_text()):
         source = Path(entry["file"])
         if not any(source.match(f"mxfp4/kernel/cpu/{kind}_*.cpp") for kind in ("isa", "linear", "limits")):
             continue
-        objects.append(out / f"{source.stem}.o")
         command = shlex.split(entry["command"])
-        command[command.index("-o") + 1] = str(objects[-1])
-        subprocess.run([*command, level, "-w"], cwd=entry["directory"], check=True)
-    return objects
+        command[command.index("-o") + 1] = str(out / f"{source.stem}.o")
+        commands.append(([*command, level, "-w"], entry["directory"]))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda command: subprocess.run(command[0], cwd=command[1], check=True), commands))
+    return sorted(out.glob("*.o"))
 
 
 @pytest.mark.parametrize("level", ["-O0", "-Og", "-O3"])
