@@ -59,9 +59,12 @@ summary() {
 
 # need PACKAGE...: installs the Debian packages that are missing.
 need() {
-  local package missing=()
+  local package missing=() as
   for package; do
-    [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>&1) == installed ]] || missing+=("$package")
+    as="$(dpkg --print-architecture)|all" # for another processor it may be installed as well
+    [[ $package != *:* ]] || as=${package#*:}
+    dpkg-query -W -f='${Architecture} ${db:Status-Status}\n' "$package" 2>&1 | grep -qxE "($as) installed" ||
+      missing+=("$package")
   done
   ((${#missing[@]} == 0)) || step "apt-get install ${missing[*]}" apt_install "${missing[@]}"
 }
