@@ -6,6 +6,7 @@
 
 #include "mxfp4/codec/bits.h"
 #include "mxfp4/codec/e8m0.h"
+#include "mxfp4/kernel/cpu/packed.h"
 #include "mxfp4/kernel/cpu/rows_format.h"
 
 namespace mxfp4::kernel {
@@ -15,18 +16,12 @@ bool ordinary(std::uint8_t byte) noexcept {
   return byte >= kLeastRowScale && byte <= kMostRowScale;
 }
 
-bool is_zero(const std::uint8_t* codes) noexcept {
-  int bits = 0;
-  for (int i = 0; i < 16; ++i) bits |= codes[i];
-  return (bits & 0x77) == 0;
-}
-
 /// Whether some block, but for those of zeros, has a scale that is not ordinary.
 bool is_odd(const std::uint8_t* codes, const std::uint8_t* scales, std::size_t blocks) noexcept {
   std::size_t others = 0;
   for (std::size_t b = 0; b < blocks; ++b) others += !ordinary(scales[b]);
   for (std::size_t b = 0; b < blocks && others > 0; ++b) {
-    if (!ordinary(scales[b]) && (scales[b] == kE8m0Nan || !is_zero(codes + 16 * b))) return true;
+    if (!ordinary(scales[b]) && (scales[b] == kE8m0Nan || !is_zero_block(codes + 16 * b))) return true;
   }
   return false;
 }
@@ -46,7 +41,7 @@ int largest_scale(const std::uint8_t* codes, const std::uint8_t* scales, std::si
       most = scales[b] <= limit && scales[b] > most ? scales[b] : most;
     }
     for (std::size_t b = 0; b < blocks; ++b) {
-      if (scales[b] == most && !is_zero(codes + 16 * b)) return most;
+      if (scales[b] == most && !is_zero_block(codes + 16 * b)) return most;
     }
     limit = most - 1;
   }

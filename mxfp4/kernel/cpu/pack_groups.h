@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <cstring>
 
-#include "mxfp4/codec/bits.h"
 #include "mxfp4/codec/e8m0.h"
 #include "mxfp4/kernel/cpu/packed.h"
 #include "mxfp4/kernel/linear_ops.h"
@@ -23,12 +22,6 @@ struct SourceRows {
     return codes + (row * blocks + b) * 16;
   }
   std::uint8_t scale(std::size_t row, std::size_t b) const noexcept { return scales[row * blocks + b]; }
-  bool is_zero(std::size_t row, std::size_t b) const noexcept {
-    const std::uint8_t* const block = block_codes(row, b);
-    int bits = 0;
-    for (int i = 0; i < 16; ++i) bits |= block[i];
-    return (bits & 0x77) == 0;
-  }
 };
 
 struct Span {
@@ -56,14 +49,14 @@ Span span_of_values(const SourceRows& source) noexcept {
   for (std::size_t row = 0; row < source.rows; ++row) {
     for (std::size_t b = 0; b < source.blocks; ++b) {
       const std::uint8_t byte = source.scale(row, b);
-      if (byte == kE8m0Nan || !source.is_zero(row, b)) span.add(byte);
+      if (byte == kE8m0Nan || !is_zero_block(source.block_codes(row, b))) span.add(byte);
     }
   }
   return span;
 }
 
-/// One block after the other: any blocks, any number of rows. limit: larger differences to the base are of
-/// zero blocks.
+/// One block after the other: any blocks, any number of rows. Differences to the base beyond
+/// kMostSpan are of zero blocks.
 void pack_plainly(const SourceRows& source, std::uint8_t base, bool wide, std::size_t first_block,
                   std::byte* out) noexcept {
   for (std::size_t b = first_block; b < source.blocks; ++b) {
@@ -89,8 +82,8 @@ void pack_plainly(const SourceRows& source, std::uint8_t base, bool wide, std::s
   std::memset(out + used, 0, packed_group_bytes(source.blocks) - used);
 }
 
-/// I::pack_chunk(codes of row 0, bytes from row to row, scales of row 0, bytes from row to row, base, most,
-/// out): four blocks of sixteen rows; differences to the base above `most` become 0.
+/// I::pack_chunk(codes of row 0, bytes from row to row, scales of row 0, bytes from row to row, base, out):
+/// four blocks of sixteen rows; differences to the base above kMostSpan become 0.
 template <class I>
 void pack(const PackArgs& args) noexcept {
   const std::size_t group_bytes = packed_group_bytes(args.blocks), whole_chunks = args.blocks / kChunkBlocks;

@@ -39,4 +39,11 @@ MXFP4_CODEC PackedBlock packed_block(std::size_t b, std::size_t blocks) noexcept
   return {chunk + place * kGroupRows, chunk + width * kGroupRows + place * kBlockCodes};
 }
 
+/// Whether all 32 elements of a block, in 16 code bytes, are 0 or -0.
+MXFP4_CODEC bool is_zero_block(const std::uint8_t* codes) noexcept {
+  int bits = 0;
+  for (int i = 0; i < 16; ++i) bits |= codes[i];
+  return (bits & 0x77) == 0;
+}
+
 }  // namespace mxfp4::kernel
