@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,12 @@ class Tool:
     def json(self, *arguments, **options):
         """The one object that --json prints."""
         return self(*arguments, "--json", **options).json
+
+    @cached_property
+    def sanitizers(self) -> set[str]:
+        """Those of address and thread that the tool was built with."""
+        program = self.path.read_bytes()
+        return {name for name, mark in {"address": b"__asan_", "thread": b"__tsan_"}.items() if mark in program}
 
 
 def plain_environment():
