@@ -35,12 +35,11 @@ void run_team(int workers, const Body& body) {
 
 }  // namespace
 
-void parallel_for(const Context& context, std::size_t count,
-                  const std::function<void(int worker, std::size_t index)>& body) {
+void run_parallel(const Context& context, std::size_t count, const LoopBody& body) {
   const int workers =
       static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(std::max(context.threads, 1)), count));
   if (workers <= 1) {
-    for (std::size_t index = 0; index < count; ++index) body(0, index);
+    for (std::size_t index = 0; index < count; ++index) body.call(body.function, 0, index);
     return;
   }
   std::atomic<std::size_t> next{0};
@@ -53,7 +52,7 @@ void parallel_for(const Context& context, std::size_t count,
       const std::size_t index = next.fetch_add(1, std::memory_order_relaxed);
       if (index >= count) return;
       try {
-        body(worker, index);
+        body.call(body.function, worker, index);
       } catch (...) {
         const std::lock_guard lock(mutex);
         if (index < error_index) {

@@ -19,7 +19,7 @@ std::unique_ptr<mxfp4_linear> create(const mxfp4_matrix* weight, const float* bi
   if (known.in_place != 0 && known.in_place != 1) {
     fail(ErrorCode::unsupported, "{}: options->in_place is {}, neither 0 nor 1", call, known.in_place);
   }
-  LinearOptions options;
+  LayerOptions options;
   options.pack = known.in_place == 0;
   options.context.threads = threads_of(call, known.threads);
   const Mxfp4View view = view_of(call, "weight", weight);

@@ -155,7 +155,7 @@ BenchReport bench_linear(const BenchOptions& options) {
   std::vector<Linear> layers;
   for (std::size_t copy = 0; copy < weights.rotation.copies(); ++copy) {
     layers.emplace_back(weights.view(copy), std::span<const float>(),
-                        LinearOptions{.pack = options.packed, .context = context});
+                        LayerOptions{.pack = options.packed, .context = context});
   }
   const Activations activations(options, weights);
   const ForwardOptions forward{options.activation, options.threads};

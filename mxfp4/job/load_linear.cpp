@@ -24,9 +24,13 @@ std::vector<float> read_bias(const Checkpoint& checkpoint, const Weight& weight)
   return values;
 }
 
+bool contains(std::span<const std::byte> all, std::span<const std::byte> part) noexcept {
+  return part.data() >= all.data() && part.data() + part.size() <= all.data() + all.size();
+}
+
 }  // namespace
 
-Linear load_linear(const Checkpoint& checkpoint, std::string_view name, LinearOptions options) {
+Linear load_linear(const Checkpoint& checkpoint, std::string_view name, LayerOptions options) {
   check_readable(checkpoint);
   const Weight& weight = find_weight(checkpoint, name);
   if (!weight.is_quantized()) {
@@ -39,13 +43,12 @@ Linear load_linear(const Checkpoint& checkpoint, std::string_view name, LinearOp
   }
   const MappedFile* const codes = map_of(checkpoint.files, *weight.stored);
   const MappedFile* const scales = map_of(checkpoint.files, *weight.scales);
-  const auto blocks = static_cast<std::size_t>(weight.quantized.blocks_per_row());
-  options.done_with = [&, next = std::move(options.done_with)](std::int64_t first, std::int64_t rows) {
-    const auto begin = static_cast<std::size_t>(first) * blocks,
-               count = static_cast<std::size_t>(rows) * blocks;
-    if (codes != nullptr) codes->done_with(weight.stored->bytes.subspan(begin * 16, count * 16));
-    if (scales != nullptr) scales->done_with(weight.scales->bytes.subspan(begin, count));
-    if (next) next(first, rows);
+  options.done_with = [&, next = std::move(options.done_with)](std::span<const std::uint8_t> piece) {
+    const std::span<const std::byte> bytes = std::as_bytes(piece);
+    for (const MappedFile* const map : {codes, scales}) {
+      if (map != nullptr && contains(map->bytes(), bytes)) map->done_with(bytes);
+    }
+    if (next) next(piece);
   };
   return Linear(weight.quantized, read_bias(checkpoint, weight), options);
 }

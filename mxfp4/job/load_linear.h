@@ -12,6 +12,6 @@ namespace mxfp4::job {
 /// bias if the checkpoint has one. While it is packed, the pages of the file are given back: memory beyond
 /// the layer's own stays small, whatever the size of the weight. Throws Error invalid_argument if there is no
 /// such weight, unsupported if it is not MXFP4 or is a stack of experts, and what Linear throws.
-Linear load_linear(const Checkpoint& checkpoint, std::string_view name, LinearOptions options = {});
+Linear load_linear(const Checkpoint& checkpoint, std::string_view name, LayerOptions options = {});
 
 }  // namespace mxfp4::job

@@ -98,9 +98,9 @@ TEST(LoadLinear, HoldsNoMoreThanThePackedWeight) {
   };
   const std::uint64_t before = resident();
   std::uint64_t most = 0;
-  LinearOptions options;
+  LayerOptions options;
   options.context.threads = 1;
-  options.done_with = [&](std::int64_t, std::int64_t) { most = std::max(most, resident() - before); };
+  options.done_with = [&](std::span<const std::uint8_t>) { most = std::max(most, resident() - before); };
   const Linear layer = load_linear(checkpoint, "a", options);
   EXPECT_GT(most, layer.memory() * 9 / 10);
   EXPECT_LE(most, layer.memory() * 11 / 10);

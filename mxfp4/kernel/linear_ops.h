@@ -99,10 +99,17 @@ struct EncodeArgs {
 struct Token {
   TokenPlan plan;
   const std::byte* record = nullptr;
-  void* out = nullptr;  ///< where its row of outputs begins
+  std::uint32_t place = 0;  ///< its outputs go to row `place` of the output
 };
 
-/// outputs [first_group * 16, ...) of all tokens, which are sorted by format.
+/// Where outputs go: those of the first row that is asked for, of the token in place p, to data + p * stride.
+struct Outputs {
+  std::byte* data = nullptr;
+  std::size_t stride = 0;    ///< bytes
+  Dtype dtype = Dtype::f32;  ///< F32, BF16, F16
+};
+
+/// Outputs [first_group * 16, ...) of all tokens, which are sorted by format.
 struct MultiplyArgs {
   const std::byte* weights = nullptr;  ///< packed, of group 0
   const GroupInfo* info = nullptr;     ///< of group 0
@@ -112,8 +119,8 @@ struct MultiplyArgs {
   std::size_t groups = 0;
   const Token* tokens = nullptr;
   std::size_t count = 0;
-  const float* bias = nullptr;   ///< of row 0, or null
-  Dtype dtype = Dtype::f32;      ///< of the outputs: F32, BF16, F16
+  const float* bias = nullptr;  ///< of row 0, or null
+  Outputs out;
   std::byte* scratch = nullptr;  ///< scratch_bytes(count), aligned to 64, for this call alone
 };
 
@@ -140,7 +147,7 @@ struct RowsArgs {
   const Token* tokens = nullptr;
   std::size_t count = 0;
   const float* bias = nullptr;  ///< of row 0, or null
-  Dtype dtype = Dtype::f32;
+  Outputs out;
 };
 
 /// The operations of one backend for Linear layers. Every member is thread-safe and does not throw.

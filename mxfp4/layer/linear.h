@@ -3,34 +3,15 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 
-#include "mxfp4/base/context.h"
-#include "mxfp4/kernel/linear_ops.h"
+#include "mxfp4/layer/options.h"
 #include "mxfp4/tensor/dtype.h"
 #include "mxfp4/tensor/mxfp4_tensor.h"
 #include "mxfp4/tensor/view.h"
 
 namespace mxfp4 {
-
-using kernel::Activation;
-
-struct LinearOptions {
-  /// Copies the weight into the layout of the kernels, the fastest for any number of tokens. Without, it is
-  /// used where it lies, in a mapped file for example, and must outlive the layer: memory() is small, and the
-  /// layer made as soon as the scales are read. Made for few tokens; results are as exact, of other bits.
-  bool pack = true;
-  /// Called while packing, from any of the threads, with ranges of rows that will not be read again.
-  std::function<void(std::int64_t first_row, std::int64_t rows)> done_with = {};
-  Context context = {};  ///< threads to make it with, and the instruction set, which forward() uses as well
-};
-
-struct ForwardOptions {
-  Activation activation = Activation::exact;
-  int threads = available_threads();
-};
 
 /// y[..., N] = x[..., K] W^T + bias. Results depend neither on the number of threads nor on the instruction
 /// set, and those of a token not on the tokens beside it. Movable; forward() may be called from several
@@ -41,7 +22,7 @@ class Linear {
   /// Throws Error invalid_argument for another rank, block size or number of biases, unsupported if the
   /// machine lacks the context's instruction set, out_of_memory.
   explicit Linear(const Mxfp4View& weight, std::span<const float> bias = {},
-                  const LinearOptions& options = {});
+                  const LayerOptions& options = {});
   Linear(Linear&&) noexcept;
   Linear& operator=(Linear&&) noexcept;
   ~Linear();

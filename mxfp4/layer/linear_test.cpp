@@ -79,7 +79,7 @@ TEST_P(LinearTest, HasTheSameBitsWhateverStandsBesideAToken) {
 
 TEST_P(LinearTest, HasTheSameBitsForAnyNumberOfThreads) {
   const Mxfp4Tensor weight = random_weight(500, 1000, 117, 123, 18);
-  LinearOptions options;
+  LayerOptions options;
   for (const std::size_t tokens : {1, 6, 40, 90}) {
     const std::vector<float> x = normal(tokens * 1000, 19);
     options.context.threads = 1;
@@ -295,16 +295,21 @@ TEST_P(LinearTest, TakesNoTokensNoRowsAndNoColumns) {
   EXPECT_EQ(y, bias);
 }
 
-TEST_P(LinearTest, SaysWhichRowsItIsDoneWithAndWhatItOwns) {
+TEST_P(LinearTest, SaysWhatItIsDoneWithAndWhatItOwns) {
   const Mxfp4Tensor weight = random_weight(5000, 512, 118, 122, 35);
-  LinearOptions options;
+  LayerOptions options;
   options.context.threads = 1;
-  std::vector<int> done(5000);
-  options.done_with = [&](std::int64_t first, std::int64_t rows) {
-    for (std::int64_t row = first; row < first + rows; ++row) ++done[static_cast<std::size_t>(row)];
+  std::vector<int> codes(weight.codes.size()), scales(weight.scales.size());
+  options.done_with = [&](std::span<const std::uint8_t> piece) {
+    const bool of_codes = piece.data() >= weight.codes.data() && piece.data() < &weight.codes.back() + 1;
+    std::vector<int>& all = of_codes ? codes : scales;
+    const std::size_t first =
+        static_cast<std::size_t>(piece.data() - (of_codes ? weight.codes : weight.scales).data());
+    for (std::size_t i = 0; i < piece.size(); ++i) ++all.at(first + i);
   };
   const Linear layer = layer_of(weight.view(), {}, options);
-  EXPECT_EQ(done, std::vector<int>(5000, packed() ? 1 : 0));
+  EXPECT_EQ(codes, std::vector<int>(weight.codes.size(), packed() ? 1 : 0));
+  EXPECT_EQ(scales, std::vector<int>(weight.scales.size(), packed() ? 1 : 0));
   EXPECT_EQ(layer.packed(), packed());
   EXPECT_LE(layer.memory(), 5000 * 512 * 17 / 32 * (packed() ? 1.01 : 0.01));
 }

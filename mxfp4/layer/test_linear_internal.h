@@ -15,8 +15,8 @@ namespace mxfp4::test {
 inline constexpr Activation kActivations[] = {Activation::exact, Activation::int8, Activation::mxfp8};
 inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-inline LinearOptions on(Isa isa) {
-  LinearOptions options;
+inline LayerOptions on(Isa isa) {
+  LayerOptions options;
   options.context.isa = isa;
   return options;
 }
@@ -35,7 +35,7 @@ class Layers : public testing::TestWithParam<bool> {
  protected:
   static bool packed() { return GetParam(); }
   static Linear layer_of(const Mxfp4View& weight, std::span<const float> bias = {},
-                         LinearOptions options = {}) {
+                         LayerOptions options = {}) {
     options.pack = packed();
     return Linear(weight, bias, options);
   }

@@ -9,9 +9,7 @@ namespace mxfp4 {
 namespace {
 
 using kernel::kTokenFormats;
-using kernel::Token;
 using kernel::TokenFormat;
-using kernel::TokenPlan;
 
 /// Elements from which other threads are worth waking.
 constexpr std::size_t kManyElements = 1 << 16;
@@ -22,69 +20,68 @@ std::size_t rows_of(const DenseView& x) noexcept {
   return rows;
 }
 
+/// Floats that need no copy, or null.
+const float* floats_of(const DenseView& x) noexcept {
+  const bool aligned = reinterpret_cast<std::uintptr_t>(x.data) % alignof(float) == 0;
+  return x.dtype == Dtype::f32 && x.contiguous() && aligned ? reinterpret_cast<const float*>(x.data)
+                                                            : nullptr;
+}
+
 }  // namespace
 
-TokenRecords::TokenRecords(const DenseView& x, const WeightTraits& weight, kernel::Activation activation,
-                           const kernel::LinearOps& ops, const Context& context) noexcept
-    : x_(x), weight_(weight), activation_(activation), ops_(ops), context_(context), count_(rows_of(x)) {
-  if (count_ * weight.columns < kManyElements) context_.threads = 1;
+TokenRecords::TokenRecords(const DenseView& x, const WeightStack& weights, Activation activation,
+                           const Context& context) noexcept
+    : TokenRecords(floats_of(x), rows_of(x), weights, activation, context) {
+  view_ = &x;
+}
+
+TokenRecords::TokenRecords(const float* x, std::size_t rows, const WeightStack& weights,
+                           Activation activation, const Context& context) noexcept
+    : floats_(x), weights_(weights), activation_(activation), context_(context), count_(rows) {
+  if (count_ * weights.columns() < kManyElements) context_.threads = 1;
 }
 
 std::size_t TokenRecords::bytes() const noexcept {
   std::size_t record = 0;
   for (int format = 0; format < kTokenFormats; ++format) {
-    record = std::max(record, record_bytes(static_cast<TokenFormat>(format)));
+    record = std::max(record, weights_.record_bytes(static_cast<TokenFormat>(format)));
   }
-  return count_ * whole_lines(record) + whole_lines(count_ * sizeof(Token)) +
-         whole_lines(count_ * sizeof(TokenPlan)) + whole_lines(count_ * sizeof(std::uint32_t)) +
-         static_cast<std::size_t>(context_.threads) * whole_lines(weight_.blocks() * 32 * sizeof(float));
+  return count_ * whole_lines(record) + whole_lines(count_ * sizeof(TokenRecord)) +
+         static_cast<std::size_t>(context_.threads) * whole_lines(weights_.blocks() * 32 * sizeof(float));
 }
 
 /// Calls body(row number, its elements as f32, completed with zeros to whole blocks).
 template <class Body>
 void TokenRecords::for_each_row(float* buffers, const Body& body) const {
-  const std::size_t columns = weight_.columns, padded = weight_.blocks() * 32;
-  const bool as_it_is = x_.dtype == Dtype::f32 && columns == padded && x_.contiguous() &&
-                        reinterpret_cast<std::uintptr_t>(x_.data) % alignof(float) == 0;
+  const std::size_t columns = weights_.columns(), padded = weights_.blocks() * 32;
   parallel_for(context_, count_, [&](int worker, std::size_t row) {
-    if (as_it_is) return body(row, reinterpret_cast<const float*>(x_.data) + row * columns);
+    if (floats_ != nullptr && columns == padded) return body(row, floats_ + row * columns);
     float* const buffer =
         buffers + static_cast<std::size_t>(worker) * whole_lines(padded * sizeof(float)) / sizeof(float);
-    copy_rows_f32(x_, static_cast<std::int64_t>(row), static_cast<std::int64_t>(row) + 1, buffer);
+    if (floats_ != nullptr) {
+      std::copy_n(floats_ + row * columns, columns, buffer);
+    } else {
+      copy_rows_f32(*view_, static_cast<std::int64_t>(row), static_cast<std::int64_t>(row) + 1, buffer);
+    }
     std::fill(buffer + columns, buffer + padded, 0.0f);
     body(row, buffer);
   });
 }
 
-const Token* TokenRecords::run(std::byte* memory, std::byte* out, std::size_t row_bytes) {
-  const std::size_t blocks = weight_.blocks();
+const TokenRecord* TokenRecords::run(std::byte* memory) const {
   Pieces pieces(memory);
-  auto* const tokens = pieces.take<Token>(count_);
-  auto* const plans = pieces.take<TokenPlan>(count_);
-  auto* const places = pieces.take<std::uint32_t>(count_);  // of row i among the tokens
-  auto* const buffers = reinterpret_cast<float*>(
-      pieces.take(static_cast<std::size_t>(context_.threads) * whole_lines(blocks * 32 * sizeof(float))));
-
-  for_each_row(buffers, [&](std::size_t row, const float* x) {
-    plans[row] = ops_.plan({x, blocks, activation_, weight_.spread(), weight_.as_floats()});
-  });
-  std::size_t first[kTokenFormats + 1] = {};
-  for (std::size_t row = 0; row < count_; ++row) ++first[static_cast<int>(plans[row].format) + 1];
-  for (int format = 0; format < kTokenFormats; ++format) first[format + 1] += first[format];
+  auto* const records = pieces.take<TokenRecord>(count_);
+  auto* const buffers = reinterpret_cast<float*>(pieces.take(
+      static_cast<std::size_t>(context_.threads) * whole_lines(weights_.blocks() * 32 * sizeof(float))));
+  for_each_row(buffers,
+               [&](std::size_t row, const float* x) { records[row].plan = weights_.plan(x, activation_); });
   for (std::size_t row = 0; row < count_; ++row) {
-    const std::size_t place = first[static_cast<int>(plans[row].format)]++;
-    places[row] = static_cast<std::uint32_t>(place);
-    tokens[place] = {plans[row], nullptr, out + row * row_bytes};
-  }
-  for (std::size_t i = 0; i < count_; ++i) {
-    tokens[i].record = pieces.take(record_bytes(tokens[i].plan.format));
+    records[row].record = pieces.take(weights_.record_bytes(records[row].plan.format));
   }
   for_each_row(buffers, [&](std::size_t row, const float* x) {
-    const Token& token = tokens[places[row]];
-    const auto encode = weight_.packed ? ops_.encode : ops_.encode_for_rows;
-    encode({x, blocks, activation_, weight_.order, token.plan, const_cast<std::byte*>(token.record)});
+    weights_.encode(x, activation_, records[row].plan, const_cast<std::byte*>(records[row].record));
   });
-  return tokens;
+  return records;
 }
 
 }  // namespace mxfp4

@@ -2,55 +2,58 @@
 #pragma once
 
 #include <cstddef>
-#include <vector>
+#include <cstdint>
 
-#include "mxfp4/kernel/linear_ops.h"
+#include "mxfp4/layer/weight_stack_internal.h"
 #include "mxfp4/tensor/view.h"
 
 namespace mxfp4 {
 
-/// What tokens must know about the weight that they will meet.
-struct WeightTraits {
-  std::size_t rows = 0, columns = 0;
-  NibbleOrder order = NibbleOrder::interleaved;
-  std::vector<float> means, squares;  ///< kernel::ScaleSpread
-  float mean_square = 1;
-  bool wide = false;   ///< some group or row is
-  bool packed = true;  ///< or used where it lies, which takes other records
-
-  std::size_t blocks() const noexcept { return (columns + 31) / 32; }
-  /// Too few outputs for their root mean square to be near what is expected of it, or scales too far apart.
-  bool as_floats() const noexcept { return wide || rows < kernel::kGroupRows; }
-  kernel::ScaleSpread spread() const noexcept { return {means.data(), squares.data(), mean_square}; }
+/// A token before it is known where its outputs go.
+struct TokenRecord {
+  kernel::TokenPlan plan;
+  const std::byte* record = nullptr;
 };
 
-/// Makes the records of all rows of a view, on several threads if they are many. Steps: bytes() of memory,
-/// which must outlive the tokens; run().
+/// Makes the records of rows, on several threads if they are many.
 class TokenRecords {
  public:
-  TokenRecords(const DenseView& x, const WeightTraits& weight, kernel::Activation activation,
-               const kernel::LinearOps& ops, const Context& context) noexcept;
+  /// The rows of a view, or `rows` rows of floats without gaps. Refers to its arguments.
+  TokenRecords(const DenseView& x, const WeightStack& weights, Activation activation,
+               const Context& context) noexcept;
+  TokenRecords(const float* x, std::size_t rows, const WeightStack& weights, Activation activation,
+               const Context& context) noexcept;
 
   std::size_t count() const noexcept { return count_; }
   /// Memory for the worst case.
   std::size_t bytes() const noexcept;
-  /// Tokens sorted by format, in order within a format. Token i's `out` is where row `row_bytes` * i of `out`
-  /// begins.
-  const kernel::Token* run(std::byte* memory, std::byte* out, std::size_t row_bytes);
+  /// The record of every row, in `memory` of bytes().
+  const TokenRecord* run(std::byte* memory) const;
 
  private:
-  std::size_t record_bytes(kernel::TokenFormat format) const noexcept {
-    return (weight_.packed ? ops_.record_bytes : ops_.row_record_bytes)(format, weight_.blocks());
-  }
   template <class Body>
   void for_each_row(float* buffers, const Body& body) const;
 
-  const DenseView& x_;
-  const WeightTraits& weight_;
-  kernel::Activation activation_;
-  const kernel::LinearOps& ops_;
+  const DenseView* view_ = nullptr;  ///< or
+  const float* floats_ = nullptr;    ///< rows that can be taken as they are, or copied from here
+  const WeightStack& weights_;
+  Activation activation_;
   Context context_;
   std::size_t count_;
 };
+
+/// Fills tokens [0, count), sorted by format and in order within a format. The token at i has the record of
+/// row(i) and the place i.
+template <class Row>
+void sort_by_format(const TokenRecord* records, std::size_t count, kernel::Token* tokens, const Row& row) {
+  std::size_t next[kernel::kTokenFormats + 1] = {};
+  const auto format = [&](std::size_t i) { return static_cast<int>(records[row(i)].plan.format); };
+  for (std::size_t i = 0; i < count; ++i) ++next[format(i) + 1];
+  for (int f = 0; f < kernel::kTokenFormats; ++f) next[f + 1] += next[f];
+  for (std::size_t i = 0; i < count; ++i) {
+    const TokenRecord& record = records[row(i)];
+    tokens[next[format(i)]++] = {record.plan, record.record, static_cast<std::uint32_t>(i)};
+  }
+}
 
 }  // namespace mxfp4

@@ -78,13 +78,14 @@ double product(std::size_t blocks, int exponent, const CodeByte& code_byte, cons
   return std::ldexp(sum, exponent);
 }
 
-void write(double sum, const float* bias, Dtype dtype, std::size_t row, void* out) noexcept {
+/// Row `row`, of which `first` is the first that is asked for.
+void write(double sum, const float* bias, const Outputs& out, const Token& token, std::size_t row,
+           std::size_t first) noexcept {
   float y = static_cast<float>(sum);
   if (bias != nullptr) y += bias[row];
-  const std::uint16_t half = dtype == Dtype::bf16 ? f32_to_bf16(y) : f32_to_f16(y);
-  const bool whole = dtype == Dtype::f32;
-  const std::size_t size = whole ? sizeof y : sizeof half;
-  std::memcpy(static_cast<std::byte*>(out) + row * size, whole ? static_cast<const void*>(&y) : &half, size);
+  const std::uint16_t half = out.dtype == Dtype::bf16 ? f32_to_bf16(y) : f32_to_f16(y);
+  std::byte* const to = output_at(out, token.place, row - first);
+  out.dtype == Dtype::f32 ? std::memcpy(to, &y, sizeof y) : std::memcpy(to, &half, sizeof half);
 }
 
 }  // namespace
@@ -104,7 +105,7 @@ void general_product(const MultiplyArgs& args, std::size_t group, const Token& t
           return scale(args.info[group], static_cast<std::uint8_t>(byte));
         },
         [&](std::size_t b, std::size_t place) { return activation(token, b, place); });
-    write(y, args.bias, args.dtype, n, token.out);
+    write(y, args.bias, args.out, token, n, args.first_group * kGroupRows);
   }
 }
 
@@ -116,7 +117,7 @@ void general_row(const RowsArgs& args, std::size_t row, const Token& token) noex
       [&](std::size_t b, std::size_t i) { return static_cast<int>(codes[16 * b + i]); },
       [&](std::size_t b) { return static_cast<double>(e8m0_value(scales[b])); },
       [&](std::size_t b, std::size_t place) { return row_activation(token, b, place); });
-  write(y, args.bias, args.dtype, row, token.out);
+  write(y, args.bias, args.out, token, row, args.first_row);
 }
 
 }  // namespace mxfp4::kernel

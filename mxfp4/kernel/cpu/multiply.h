@@ -134,10 +134,10 @@ class Multiplication {
   void write(std::size_t group, const Token& token, const float* sums) const noexcept {
     if (args_.info[group].wide) return;  // the general path does
     const std::size_t row = group * kGroupRows;
-    write_outputs(
-        sums, smaller(kGroupRows, args_.rows - row), args_.info[group].base - 127 + token.plan.exponent,
-        args_.bias == nullptr ? nullptr : args_.bias + row, args_.dtype,
-        static_cast<std::byte*>(token.out) + row * static_cast<std::size_t>(bits_of(args_.dtype)) / 8);
+    write_outputs(sums, smaller(kGroupRows, args_.rows - row),
+                  args_.info[group].base - 127 + token.plan.exponent,
+                  args_.bias == nullptr ? nullptr : args_.bias + row, args_.out, token.place,
+                  row - args_.first_group * kGroupRows);
   }
 
   const MultiplyArgs& args_;

@@ -133,10 +133,9 @@ void rows_and_tokens(const RowsArgs& args, std::size_t first, std::size_t rows, 
                            scales, args.blocks, records, sums + row);
   }
   for (std::size_t t = 0; t < count; ++t) {
-    write_outputs(
-        sums + t * kGroupRows, rows, tokens[t].plan.exponent - kRowExponent,
-        args.bias == nullptr ? nullptr : args.bias + first, args.dtype,
-        static_cast<std::byte*>(tokens[t].out) + first * static_cast<std::size_t>(bits_of(args.dtype)) / 8);
+    write_outputs(sums + t * kGroupRows, rows, tokens[t].plan.exponent - kRowExponent,
+                  args.bias == nullptr ? nullptr : args.bias + first, args.out, tokens[t].place,
+                  first - args.first_row);
   }
 }
 

@@ -32,6 +32,12 @@ MXFP4_CODEC std::size_t block_record_bytes(TokenFormat format) noexcept {
 inline constexpr float kMostQ[] = {127.0f, 32639.0f, 2080000.0f};
 inline constexpr int kRadixBits[] = {0, 8, 7};  ///< of one, two and three digits
 
+/// Where the output stands of the token in place `place`, `row` rows behind the first that is asked for.
+MXFP4_CODEC std::byte* output_at(const Outputs& out, std::size_t place, std::size_t row) noexcept {
+  const std::size_t size = out.dtype == Dtype::f32 ? 4 : 2;
+  return out.data + place * out.stride + row * size;
+}
+
 /// 2^exponent, for exponents of normal numbers: -126 to 127.
 MXFP4_CODEC float f32_power_of_two(int exponent) noexcept {
   return bit_cast<float>(static_cast<std::uint32_t>(exponent + 127) << 23);

@@ -1,0 +1,31 @@
+// How layers are made and run.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+
+#include "mxfp4/base/context.h"
+#include "mxfp4/kernel/linear_ops.h"
+
+namespace mxfp4 {
+
+using kernel::Activation;
+
+struct LayerOptions {
+  /// Copies the weights into the layout of the kernels, the fastest for any number of tokens. Without, they
+  /// are used where they lie, in a mapped file for example, and must outlive the layer: memory() is small,
+  /// and the layer made as soon as the scales are read. Made for few tokens; results are as exact, of other
+  /// bits.
+  bool pack = true;
+  /// Called while packing, from any of the threads, with pieces of the weights that will not be read again.
+  std::function<void(std::span<const std::uint8_t> piece)> done_with = {};
+  Context context = {};  ///< threads to make it with, and the instruction set, which forward() uses as well
+};
+
+struct ForwardOptions {
+  Activation activation = Activation::exact;
+  int threads = available_threads();
+};
+
+}  // namespace mxfp4
