@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
+#include <vector>
 
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/layer/options.h"
@@ -24,16 +26,38 @@ inline void check_input(const char* who, const DenseView& x, std::int64_t column
   check_float(who, "x", x.dtype);
 }
 
+/// Its dimensions but the last, taken together.
+inline std::size_t rows_of(const DenseView& x) noexcept {
+  std::size_t rows = 1;
+  for (std::size_t d = 0; d + 1 < x.shape.size(); ++d) rows *= static_cast<std::size_t>(x.shape[d]);
+  return rows;
+}
+
+/// Rows of floats that can be read where they are, or null.
+inline const float* as_floats(const DenseView& x) noexcept {
+  const bool aligned = reinterpret_cast<std::uintptr_t>(x.data) % alignof(float) == 0;
+  const bool plain = x.dtype == Dtype::f32 && x.contiguous() && aligned;
+  return plain ? reinterpret_cast<const float*>(x.data) : nullptr;
+}
+
+/// All elements.
+inline std::vector<float> floats_of(const DenseView& view) {
+  std::vector<float> values(static_cast<std::size_t>(view.elements()));
+  copy_rows_f32(view, 0, static_cast<std::int64_t>(rows_of(view)), values.data());
+  return values;
+}
+
 /// The threads that a call uses for at most `items` pieces of work.
-inline Context context_for(const ForwardOptions& options, Isa isa, std::size_t items) noexcept {
+inline Context context_for(int threads, Isa isa, std::size_t items) noexcept {
   constexpr std::size_t kMostThreads = 1024;
   const auto most = static_cast<int>(std::min(items, kMostThreads));
-  return {std::clamp(options.threads, 1, std::max(most, 1)), isa};
+  return {std::clamp(threads, 1, std::max(most, 1)), isa};
 }
 
 /// The calling thread's workspace(). Throws Error out_of_memory.
-inline std::byte* memory_of_call(const char* who, std::size_t tokens, std::size_t bytes) {
-  std::byte* const memory = workspace(bytes);
+inline std::byte* memory_of_call(const char* who, std::size_t tokens, std::size_t bytes,
+                                 Kept kept = Kept::call) {
+  std::byte* const memory = workspace(bytes, kept);
   if (memory == nullptr) {
     fail(ErrorCode::out_of_memory, "{}: no memory for {} tokens: {} bytes", who, tokens, bytes);
   }

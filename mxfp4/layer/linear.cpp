@@ -38,26 +38,23 @@ std::size_t Linear::memory() const noexcept {
 
 void Linear::State::multiply(const kernel::Token* tokens, std::size_t count, const kernel::Outputs& out,
                              std::byte* scratch, const Context& context) const {
-  // Enough for threads that are held up to leave work to the others.
-  constexpr std::size_t kItemsPerThread = 8;
   const std::size_t scratch_bytes = weight.scratch_bytes(count), unit = weight.unit(count);
-  const auto threads = static_cast<std::size_t>(context.threads);
-  const std::size_t items = threads == 1 ? 1 : threads * kItemsPerThread, total = weight.groups();
-  const std::size_t step = std::max<std::size_t>(1, (total + items * unit - 1) / (items * unit)) * unit;
   const std::size_t group_bytes = kernel::kGroupRows * static_cast<std::size_t>(bits_of(out.dtype)) / 8;
-  parallel_for(context, (total + step - 1) / step, [&](int worker, std::size_t index) {
-    const std::size_t first = index * step;
-    const kernel::Outputs here{out.data + first * group_bytes, out.stride, out.dtype};
-    weight.multiply(0, first, std::min(step, total - first), tokens, count, here,
-                    scratch + static_cast<std::size_t>(worker) * scratch_bytes);
-  });
+  const std::size_t total = weight.groups();
+  parallel_units(context, (total + unit - 1) / unit,
+                 [&](int worker, std::size_t first_unit, std::size_t units) {
+                   const std::size_t first = first_unit * unit;
+                   const kernel::Outputs here{out.data + first * group_bytes, out.stride, out.dtype};
+                   weight.multiply(0, first, std::min(units * unit, total - first), tokens, count, here,
+                                   scratch + static_cast<std::size_t>(worker) * scratch_bytes);
+                 });
 }
 
 void Linear::forward(const DenseView& x, Dtype dtype, void* y, const ForwardOptions& options) const {
   const WeightStack& weight = state_->weight;
   check_input("linear", x, columns());
   check_float("linear", "y", dtype);
-  const Context context = context_for(options, weight.isa(), weight.groups());
+  const Context context = context_for(options.threads, weight.isa(), weight.groups());
   const TokenRecords records(x, weight, options.activation, context);
   const std::size_t count = records.count();
   if (count == 0 || weight.rows() == 0) return;
@@ -67,7 +64,8 @@ void Linear::forward(const DenseView& x, Dtype dtype, void* y, const ForwardOpti
   std::byte* const scratch = pieces.take(scratch_bytes);
   auto* const tokens = pieces.take<kernel::Token>(count);
   const TokenRecord* const made = records.run(pieces.take(records.bytes()));
-  sort_by_format(made, count, tokens, [](std::size_t i) { return i; });
+  const auto same = [](std::size_t i) { return i; };
+  sort_by_format(made, count, tokens, same, same);
   const std::size_t row_bytes = weight.rows() * static_cast<std::size_t>(bits_of(dtype)) / 8;
   state_->multiply(tokens, count, {static_cast<std::byte*>(y), row_bytes, dtype}, scratch, context);
 }

@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "mxfp4/base/parallel.h"
+#include "mxfp4/layer/arguments_internal.h"
 #include "mxfp4/layer/tokens_internal.h"
 #include "mxfp4/layer/workspace_internal.h"
 
@@ -14,24 +15,11 @@ using kernel::TokenFormat;
 /// Elements from which other threads are worth waking.
 constexpr std::size_t kManyElements = 1 << 16;
 
-std::size_t rows_of(const DenseView& x) noexcept {
-  std::size_t rows = 1;
-  for (std::size_t d = 0; d + 1 < x.shape.size(); ++d) rows *= static_cast<std::size_t>(x.shape[d]);
-  return rows;
-}
-
-/// Floats that need no copy, or null.
-const float* floats_of(const DenseView& x) noexcept {
-  const bool aligned = reinterpret_cast<std::uintptr_t>(x.data) % alignof(float) == 0;
-  return x.dtype == Dtype::f32 && x.contiguous() && aligned ? reinterpret_cast<const float*>(x.data)
-                                                            : nullptr;
-}
-
 }  // namespace
 
 TokenRecords::TokenRecords(const DenseView& x, const WeightStack& weights, Activation activation,
                            const Context& context) noexcept
-    : TokenRecords(floats_of(x), rows_of(x), weights, activation, context) {
+    : TokenRecords(as_floats(x), rows_of(x), weights, activation, context) {
   view_ = &x;
 }
 
@@ -41,13 +29,14 @@ TokenRecords::TokenRecords(const float* x, std::size_t rows, const WeightStack& 
   if (count_ * weights.columns() < kManyElements) context_.threads = 1;
 }
 
-std::size_t TokenRecords::bytes() const noexcept {
+std::size_t TokenRecords::bytes(std::size_t rows, const WeightStack& weights,
+                                const Context& context) noexcept {
   std::size_t record = 0;
   for (int format = 0; format < kTokenFormats; ++format) {
-    record = std::max(record, weights_.record_bytes(static_cast<TokenFormat>(format)));
+    record = std::max(record, weights.record_bytes(static_cast<TokenFormat>(format)));
   }
-  return count_ * whole_lines(record) + whole_lines(count_ * sizeof(TokenRecord)) +
-         static_cast<std::size_t>(context_.threads) * whole_lines(weights_.blocks() * 32 * sizeof(float));
+  return rows * whole_lines(record) + whole_lines(rows * sizeof(TokenRecord)) +
+         static_cast<std::size_t>(context.threads) * whole_lines(weights.blocks() * 32 * sizeof(float));
 }
 
 /// Calls body(row number, its elements as f32, completed with zeros to whole blocks).

@@ -26,7 +26,8 @@ class TokenRecords {
 
   std::size_t count() const noexcept { return count_; }
   /// Memory for the worst case.
-  std::size_t bytes() const noexcept;
+  std::size_t bytes() const noexcept { return bytes(count_, weights_, context_); }
+  static std::size_t bytes(std::size_t rows, const WeightStack& weights, const Context& context) noexcept;
   /// The record of every row, in `memory` of bytes().
   const TokenRecord* run(std::byte* memory) const;
 
@@ -42,17 +43,18 @@ class TokenRecords {
   std::size_t count_;
 };
 
-/// Fills tokens [0, count), sorted by format and in order within a format. The token at i has the record of
-/// row(i) and the place i.
-template <class Row>
-void sort_by_format(const TokenRecord* records, std::size_t count, kernel::Token* tokens, const Row& row) {
+/// Fills tokens [0, count), sorted by format and in order within a format: for each i one with the record of
+/// row(i) and the place place(i).
+template <class Row, class Place>
+void sort_by_format(const TokenRecord* records, std::size_t count, kernel::Token* tokens, const Row& row,
+                    const Place& place) {
   std::size_t next[kernel::kTokenFormats + 1] = {};
   const auto format = [&](std::size_t i) { return static_cast<int>(records[row(i)].plan.format); };
   for (std::size_t i = 0; i < count; ++i) ++next[format(i) + 1];
   for (int f = 0; f < kernel::kTokenFormats; ++f) next[f + 1] += next[f];
   for (std::size_t i = 0; i < count; ++i) {
     const TokenRecord& record = records[row(i)];
-    tokens[next[format(i)]++] = {record.plan, record.record, static_cast<std::uint32_t>(i)};
+    tokens[next[format(i)]++] = {record.plan, record.record, static_cast<std::uint32_t>(place(i))};
   }
 }
 

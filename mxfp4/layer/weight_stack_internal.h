@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "mxfp4/base/parallel.h"
 #include "mxfp4/kernel/linear_ops.h"
 #include "mxfp4/layer/options.h"
 #include "mxfp4/layer/workspace_internal.h"
@@ -71,5 +72,19 @@ class WeightStack {
   // Where they lie: rows of all matrices that only the general path can hold, empty if there are none.
   std::vector<std::uint8_t> odd_;
 };
+
+/// Cuts `total` units of work into pieces, of which each thread gets several, and calls
+/// body(worker, first unit, units) for each.
+template <class Body>
+void parallel_units(const Context& context, std::size_t total, const Body& body) {
+  constexpr std::size_t kPiecesPerThread = 8;  // for threads that are held up to leave work to the others
+  const auto threads = static_cast<std::size_t>(context.threads);
+  const std::size_t pieces = threads == 1 ? 1 : threads * kPiecesPerThread;
+  const std::size_t step = total == 0 ? 1 : (total + pieces - 1) / pieces;
+  parallel_for(context, (total + step - 1) / step, [&](int worker, std::size_t piece) {
+    const std::size_t first = piece * step;
+    body(worker, first, first + step < total ? step : total - first);
+  });
+}
 
 }  // namespace mxfp4

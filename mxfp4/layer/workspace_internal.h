@@ -37,39 +37,45 @@ class AlignedMemory {
   std::unique_ptr<std::byte, Free> data_;
 };
 
+/// What a thread keeps memory for: calls within a call need other memory than it.
+enum class Kept { call, routes, mlp };
+
 /// Memory of the calling thread that is kept from call to call, so that a layer allocates only until it has
-/// seen its largest batch. What was there before is lost.
-inline std::byte* workspace(std::size_t bytes) {
-  struct Kept {
+/// seen its largest batch. What was there before is lost. Null if there is none.
+inline std::byte* workspace(std::size_t bytes, Kept kept) {
+  struct Piece {
     AlignedMemory memory;
     std::size_t size = 0;
   };
-  thread_local Kept kept;
-  if (kept.size < bytes) {
-    kept = {};
+  thread_local Piece pieces[3];
+  Piece& piece = pieces[static_cast<int>(kept)];
+  if (piece.size < bytes || piece.size == 0) {
+    piece = {};
     try {
-      kept.memory = AlignedMemory(bytes);
+      piece.memory = AlignedMemory(bytes);
     } catch (const std::bad_alloc&) {
       return nullptr;
     }
-    kept.size = bytes;
+    piece.size = bytes;
   }
-  return kept.memory.data();
+  return piece.memory.data();
 }
 
-/// Cuts a workspace into pieces that begin on lines.
+/// Cuts a workspace into pieces that begin on lines; without one, finds out how large it must be.
 class Pieces {
  public:
-  explicit Pieces(std::byte* begin = nullptr) : next_(begin) {}
+  explicit Pieces(std::byte* begin = nullptr) : begin_(begin) {}
   template <class T = std::byte>
   T* take(std::size_t count) noexcept {
-    T* const piece = reinterpret_cast<T*>(next_);
-    next_ += whole_lines(count * sizeof(T));
+    T* const piece = begin_ == nullptr ? nullptr : reinterpret_cast<T*>(begin_ + bytes_);
+    bytes_ += whole_lines(count * sizeof(T));
     return piece;
   }
+  std::size_t bytes() const noexcept { return bytes_; }
 
  private:
-  std::byte* next_;
+  std::byte* begin_;
+  std::size_t bytes_ = 0;
 };
 
 }  // namespace mxfp4

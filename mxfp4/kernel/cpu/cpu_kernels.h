@@ -2,6 +2,7 @@
 // them. What limits a kernel for layers is measured with the same instructions.
 #pragma once
 
+#include "mxfp4/kernel/expert_ops.h"
 #include "mxfp4/kernel/limit_ops.h"
 #include "mxfp4/kernel/linear_ops.h"
 #include "mxfp4/kernel/ops.h"
@@ -12,6 +13,7 @@
   }                                                   \
   namespace mxfp4::kernel::linear {                   \
   extern const LinearOps kLinearOps;                  \
+  extern const ExpertOps kExpertOps;                  \
   extern const LimitOps kLimitOps;                    \
   }
 #include "mxfp4/base/isas.inc"

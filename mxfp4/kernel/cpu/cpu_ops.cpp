@@ -21,6 +21,15 @@ const LinearOps& cpu_linear_ops(Isa isa) noexcept {
   return *kTables[static_cast<int>(isa)];
 }
 
+const ExpertOps& cpu_expert_ops(Isa isa) noexcept {
+  static constexpr const ExpertOps* kTables[] = {
+#define MXFP4_ISA_NAME(name, codec, linear, features) &linear::kExpertOps,
+#include "mxfp4/base/isas.inc"
+#undef MXFP4_ISA_NAME
+  };
+  return *kTables[static_cast<int>(isa)];
+}
+
 const LimitOps& cpu_limit_ops(Isa isa) noexcept {
   static constexpr const LimitOps* kTables[] = {
 #define MXFP4_ISA_NAME(name, codec, linear, features) &linear::kLimitOps,

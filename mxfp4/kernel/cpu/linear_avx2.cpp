@@ -1,6 +1,7 @@
 // AVX2 with FMA: Intel from Haswell, AMD from Zen.
 #include "mxfp4/kernel/cpu/cpu_kernels.h"
 #include "mxfp4/kernel/cpu/dot_avx2.h"
+#include "mxfp4/kernel/cpu/expert_kernels.h"
 #include "mxfp4/kernel/cpu/inspect_weight.h"
 #include "mxfp4/kernel/cpu/multiply.h"
 #include "mxfp4/kernel/cpu/pack_groups.h"
@@ -24,5 +25,7 @@ const LinearOps avx2::kLinearOps = {group_bytes,
                                     row_record_bytes,
                                     encode_for_rows<Avx2Rows>,
                                     multiply_rows<Avx2Rows>};
+
+const ExpertOps avx2::kExpertOps = {gated_unit, add_routes, dots};
 
 }  // namespace mxfp4::kernel

@@ -1,6 +1,7 @@
 // AVX-512 with VBMI and VNNI: Intel from Ice Lake, AMD from Zen 4.
 #include "mxfp4/kernel/cpu/cpu_kernels.h"
 #include "mxfp4/kernel/cpu/dot_avx512vnni.h"
+#include "mxfp4/kernel/cpu/expert_kernels.h"
 #include "mxfp4/kernel/cpu/inspect_weight.h"
 #include "mxfp4/kernel/cpu/multiply.h"
 #include "mxfp4/kernel/cpu/pack_groups.h"
@@ -24,5 +25,7 @@ const LinearOps avx512vnni::kLinearOps = {group_bytes,
                                           row_record_bytes,
                                           encode_for_rows<Avx512VnniRows>,
                                           multiply_rows<Avx512VnniRows>};
+
+const ExpertOps avx512vnni::kExpertOps = {gated_unit, add_routes, dots};
 
 }  // namespace mxfp4::kernel

@@ -1,6 +1,7 @@
 // AVX-VNNI: Intel's Alder Lake and later, AMD from Zen 5.
 #include "mxfp4/kernel/cpu/cpu_kernels.h"
 #include "mxfp4/kernel/cpu/dot_avxvnni.h"
+#include "mxfp4/kernel/cpu/expert_kernels.h"
 #include "mxfp4/kernel/cpu/inspect_weight.h"
 #include "mxfp4/kernel/cpu/multiply.h"
 #include "mxfp4/kernel/cpu/pack_groups.h"
@@ -24,5 +25,7 @@ const LinearOps avxvnni::kLinearOps = {group_bytes,
                                        row_record_bytes,
                                        encode_for_rows<AvxVnniRows>,
                                        multiply_rows<AvxVnniRows>};
+
+const ExpertOps avxvnni::kExpertOps = {gated_unit, add_routes, dots};
 
 }  // namespace mxfp4::kernel

@@ -1,6 +1,7 @@
 // Any machine.
 #include "mxfp4/kernel/cpu/cpu_kernels.h"
 #include "mxfp4/kernel/cpu/dot_scalar.h"
+#include "mxfp4/kernel/cpu/expert_kernels.h"
 #include "mxfp4/kernel/cpu/inspect_weight.h"
 #include "mxfp4/kernel/cpu/multiply.h"
 #include "mxfp4/kernel/cpu/pack_groups.h"
@@ -24,5 +25,7 @@ const LinearOps scalar::kLinearOps = {group_bytes,
                                       row_record_bytes,
                                       encode_for_rows<ScalarRows>,
                                       multiply_rows<ScalarRows>};
+
+const ExpertOps scalar::kExpertOps = {gated_unit, add_routes, dots};
 
 }  // namespace mxfp4::kernel

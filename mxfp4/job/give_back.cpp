@@ -1,0 +1,44 @@
+#include <utility>
+
+#include "mxfp4/base/fail_internal.h"
+#include "mxfp4/job/give_back_internal.h"
+#include "mxfp4/tensor/shape.h"
+
+namespace mxfp4::job {
+namespace {
+
+bool contains(std::span<const std::byte> all, std::span<const std::byte> part) noexcept {
+  return part.data() >= all.data() && part.data() + part.size() <= all.data() + all.size();
+}
+
+}  // namespace
+
+LayerOptions giving_back(const Checkpoint& checkpoint, LayerOptions options) {
+  options.done_with = [&checkpoint,
+                       next = std::move(options.done_with)](std::span<const std::uint8_t> piece) {
+    const std::span<const std::byte> bytes = std::as_bytes(piece);
+    for (const auto& file : checkpoint.files.files) {
+      if (contains(file->map.bytes(), bytes)) file->map.done_with(bytes);
+    }
+    if (next) next(piece);
+  };
+  return options;
+}
+
+const Weight& find_mxfp4(const Checkpoint& checkpoint, const std::string& name, int rank) {
+  const std::string where = checkpoint.files.path.string();
+  const Weight* const weight = checkpoint.find(name);
+  if (weight == nullptr) fail(ErrorCode::invalid_argument, "{}: there is no weight '{}'", where, name);
+  if (!weight->is_quantized()) {
+    fail(ErrorCode::unsupported, "{}: '{}' is {}, not MXFP4", where, weight->name,
+         to_string(weight->stored->dtype));
+  }
+  if (static_cast<int>(weight->quantized.shape.size()) != rank) {
+    fail(ErrorCode::unsupported, "{}: '{}' has shape {}: {}", where, weight->name,
+         to_string(weight->quantized.shape),
+         rank == 2 ? "a stack of experts, not a Linear layer" : "no stack of experts");
+  }
+  return *weight;
+}
+
+}  // namespace mxfp4::job

@@ -1,0 +1,16 @@
+// Layers that are packed from a checkpoint's mapped files.
+#pragma once
+
+#include "mxfp4/checkpoint/checkpoint.h"
+#include "mxfp4/layer/options.h"
+
+namespace mxfp4::job {
+
+/// `options` with a done_with that also gives back the pages of the checkpoint's files. Refers to it.
+LayerOptions giving_back(const Checkpoint& checkpoint, LayerOptions options);
+
+/// The quantised weight of that name, of `rank` dimensions. Throws Error invalid_argument if there is none,
+/// unsupported if it is not MXFP4 or of another rank.
+const Weight& find_mxfp4(const Checkpoint& checkpoint, const std::string& name, int rank);
+
+}  // namespace mxfp4::job

@@ -1,0 +1,23 @@
+// The mixture-of-experts layers of a checkpoint.
+#pragma once
+
+#include <cstdint>
+
+#include "mxfp4/checkpoint/checkpoint.h"
+#include "mxfp4/layer/mlp.h"
+
+namespace mxfp4::job {
+
+/// The experts of a decoder layer, whether the checkpoint stacks them or lists them one by one. While they
+/// are packed, the pages of the files are given back. Throws Error invalid_argument if the layer has no
+/// experts, unsupported if one of their weights is not MXFP4 or the model's family is not known (see
+/// MoeConfig), and what Experts throws.
+Experts load_experts(const Checkpoint& checkpoint, std::int64_t layer, LayerOptions options = {});
+
+/// Its router. Throws also Error unsupported for one that looks ids up in a table.
+Router load_router(const Checkpoint& checkpoint, std::int64_t layer);
+
+/// Both. Throws also Error unsupported if the layer has shared experts beside them.
+Mlp load_mlp(const Checkpoint& checkpoint, std::int64_t layer, LayerOptions options = {});
+
+}  // namespace mxfp4::job

@@ -1,0 +1,30 @@
+// Counts the allocations of the test program by replacing operator new.
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "mxfp4/layer/test_allocations_internal.h"
+
+namespace {
+std::atomic<std::size_t> count{0};
+}  // namespace
+
+void* operator new(std::size_t size) {
+  ++count;
+  if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+
+namespace mxfp4::test {
+
+std::size_t allocations() noexcept {
+  return count;
+}
+
+}  // namespace mxfp4::test

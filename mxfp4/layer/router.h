@@ -1,0 +1,81 @@
+// The router of a mixture of experts: which of them a token goes to, and with which weights.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "mxfp4/base/context.h"
+#include "mxfp4/tensor/view.h"
+
+namespace mxfp4 {
+
+/// What logits are turned into before experts are chosen.
+enum class RouterScore : std::uint8_t {
+  softmax,        ///< gpt-oss, Mixtral, Qwen3-MoE
+  sigmoid,        ///< DeepSeek-V3
+  sqrt_softplus,  ///< DeepSeek-V4: sqrt(ln(1 + e^x))
+};
+
+/// From logits [E] to top_k experts and their weights:
+///
+///   score = softmax, sigmoid or sqrt(softplus) of the logits
+///   biased = score + correction
+///   with groups > 1: a group is worth the sum of its two largest biased scores; only the best top_groups
+///   stay chosen: the top_k largest biased scores, in descending order, ties to the lower index weight =
+///   score, divided by the sum of those chosen if renormalize, times factor
+struct RouterOptions {
+  int top_k = 1;
+  RouterScore score = RouterScore::softmax;
+  bool renormalize = true;
+  float factor = 1;
+  std::vector<float> correction = {};  ///< [E], for the choice alone, or empty
+  int groups = 1;                      ///< of E / groups experts, two at least
+  int top_groups = 1;
+};
+
+/// Experts that a batch goes to: [T, top_k] each, rows without gaps.
+struct Routes {
+  std::int32_t* ids = nullptr;
+  float* weights = nullptr;
+};
+
+/// Chooses from `logits` [..., E], F32, BF16 or F16. A NaN counts as larger than every number and makes the
+/// weights of its token NaN. Throws Error invalid_argument for options that E experts do not allow.
+void choose_experts(const DenseView& logits, const RouterOptions& options, const Routes& routes);
+
+/// The weights of experts that are chosen already, by a table of token ids for example: `routes.ids` is read.
+/// Throws as well for an id outside of [0, E), naming token and slot.
+void weigh_experts(const DenseView& logits, const RouterOptions& options, const Routes& routes);
+
+/// logits = x W^T + bias, in f32, and what becomes of them. Results depend neither on the number of threads
+/// nor on the instruction set. Thread-safe.
+class Router {
+ public:
+  /// `weight` is [E, H], the bias [E] or empty (rank 0): F32, BF16 or F16, any strides; both are copied.
+  /// Throws Error invalid_argument for other shapes and dtypes, and options that E experts do not allow.
+  Router(const DenseView& weight, const DenseView& bias, RouterOptions options);
+
+  std::int64_t experts() const noexcept { return experts_; }  ///< E
+  std::int64_t columns() const noexcept { return columns_; }  ///< H
+  int top_k() const noexcept { return options_.top_k; }
+  const RouterOptions& options() const noexcept { return options_; }
+
+  /// x is [..., H]: one row per token.
+  void forward(const DenseView& x, const Routes& routes, int threads = available_threads()) const;
+  /// weigh_experts() of x.
+  void weigh(const DenseView& x, const Routes& routes, int threads = available_threads()) const;
+  /// The logits, [T, E].
+  void logits(const DenseView& x, float* out, int threads = available_threads()) const;
+
+ private:
+  void run(const DenseView& x, const Routes& routes, int threads, bool chosen) const;
+  void product(const DenseView& x, float* floats, float* out, const Context& context) const;
+  Context context(std::size_t tokens, int threads) const noexcept;
+
+  std::int64_t experts_ = 0, columns_ = 0;
+  std::vector<float> weight_, bias_;
+  RouterOptions options_;
+  Isa isa_;
+};
+
+}  // namespace mxfp4
