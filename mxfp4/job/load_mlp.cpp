@@ -117,6 +117,18 @@ class Layer {
   std::string prefix_;
 };
 
+RouterScore score_of(MoeConfig::Score score) {
+  switch (score) {
+    case MoeConfig::Score::softmax:
+      return RouterScore::softmax;
+    case MoeConfig::Score::sigmoid:
+      return RouterScore::sigmoid;
+    case MoeConfig::Score::sqrt_softplus:
+      break;
+  }
+  return RouterScore::sqrt_softplus;
+}
+
 }  // namespace
 
 Experts load_experts(const Checkpoint& checkpoint, std::int64_t number, LayerOptions options) {
@@ -156,7 +168,7 @@ Router load_router(const Checkpoint& checkpoint, std::int64_t number) {
   layer.refuse(names.table, "a router that looks experts up by token ids");
   RouterOptions options;
   options.top_k = config.top_k;
-  options.score = static_cast<RouterScore>(config.score);
+  options.score = score_of(config.score);
   options.renormalize = config.renormalize;
   options.factor = config.factor;
   options.groups = config.groups;
