@@ -19,13 +19,14 @@ constexpr std::uint64_t kMost = 1 << 24;
 struct Kind {
   const char* name;
   BenchReport (*run)(const BenchOptions&);
-  const char* options;  ///< that it has besides --rows, --cols and --threads, each between blanks
+  const char* options;  ///< that it has besides --threads, each between blanks
 };
 constexpr Kind kKinds[] = {
-    {"quantize", bench_quantize, " --dtype --preset --scale "},
-    {"dequantize", bench_dequantize, " --dtype --preset --scale "},
-    {"linear", bench_linear, " --tokens --activation --dtype --outliers --no-pack "},
-    {"pack", bench_pack, " "},
+    {"quantize", bench_quantize, " --rows --cols --dtype --preset --scale "},
+    {"dequantize", bench_dequantize, " --rows --cols --dtype --preset --scale "},
+    {"linear", bench_linear, " --rows --cols --tokens --activation --dtype --outliers --no-pack "},
+    {"experts", bench_experts, " --like --tokens --activation --dtype --outliers --no-pack "},
+    {"pack", bench_pack, " --rows --cols "},
 };
 
 std::vector<std::string> names_of(const auto& table) {
@@ -38,7 +39,7 @@ class Bench : public Verb {
  public:
   void declare(CLI::App& app) override {
     app_ = &app;
-    app.add_option("WHAT", what_, "quantize, dequantize, linear or pack")
+    app.add_option("WHAT", what_, "quantize, dequantize, linear, experts or pack")
         ->required()
         ->check(CLI::IsMember(names_of(kKinds)));
     add_number(app, "--rows", options_.rows, 1, kMost, "Rows of the matrix (default: 8192; layers: 4096)");
@@ -54,7 +55,10 @@ class Bench : public Verb {
     add_choice(app, "--scale", scale_, names_of(kScaleRules), "RULE", "How scales are chosen")
         ->excludes(preset)
         ->group(codec);
-    const char* const layer = "linear";
+    const char* const layer = "linear and experts";
+    add_choice(app, "--like", options_.like, models_of_experts(), "MODEL",
+               "Whose experts (default: gpt-oss-20b)")
+        ->group(layer);
     add_number(app, "--tokens", options_.tokens, 1, 1 << 20, "Rows that are multiplied at once (default: 1)")
         ->group(layer);
     add_choice(app, "--activation", activation_, {kActivations.begin(), kActivations.end()}, "ACTIVATION",
@@ -62,11 +66,12 @@ class Bench : public Verb {
         ->group(layer);
     app.add_flag("--outliers", options_.outliers, "Make one in 128 of their channels a thousand times larger")
         ->group(layer);
-    app.add_flag("!--no-pack", options_.packed, "Use the weight where it lies, without a packed copy")
+    app.add_flag("!--no-pack", options_.packed, "Use the weights where they lie, without a packed copy")
         ->group(layer);
     app.footer(
         "  mxfp4 bench quantize --dtype f32 --scale t725\n"
         "  mxfp4 bench linear --rows 5760 --cols 2880 --tokens 4 --activation int8 --threads 2\n"
+        "  mxfp4 bench experts --like gpt-oss-120b --tokens 1 --activation int8 --threads 2\n"
         "  mxfp4 bench pack --json");
   }
 

@@ -25,13 +25,17 @@ struct BenchOptions {
   std::int64_t tokens = 1;
   kernel::Activation activation = kernel::Activation::exact;
   bool outliers = false;  ///< some channels of the activations are a thousand times larger
-  bool packed = true;     ///< or the weight is used where it lies
+  bool packed = true;     ///< or the weights are used where they lie
+  std::string like;       ///< the model whose layer is meant
   int threads = 1;
 };
 
 /// Of the dense dtypes that have kernels: "f32", "bf16", "f16".
 Dtype dense_dtype(const std::string& name) noexcept;
 void write_element(float x, Dtype dtype, std::byte* to) noexcept;
+
+/// The models that bench_experts knows.
+std::vector<std::string> models_of_experts();
 
 struct BenchReport {
   Json json;  ///< results and limits
@@ -42,6 +46,7 @@ struct BenchReport {
 BenchReport bench_quantize(const BenchOptions& options);
 BenchReport bench_dequantize(const BenchOptions& options);
 BenchReport bench_linear(const BenchOptions& options);
+BenchReport bench_experts(const BenchOptions& options);
 BenchReport bench_pack(const BenchOptions& options);
 
 }  // namespace mxfp4::cli

@@ -18,25 +18,28 @@ std::size_t or_default(std::int64_t size) {
 
 }  // namespace
 
+void fill_with_weights(std::byte* out, std::size_t blocks) {
+  std::mt19937_64 random(1);
+  std::normal_distribution<float> normal(0.0f, 0.02f);
+  std::vector<float> dense(std::min(kPeriod, blocks) * 32);
+  for (float& x : dense) x = normal(random);
+  const auto count = static_cast<std::int64_t>(dense.size());
+  const Mxfp4Tensor period = quantize(dense_view(dense.data(), Dtype::f32, {count}));
+  for (std::size_t block = 0; block < blocks; ++block) {
+    const std::size_t from = block % period.scales.size();
+    std::memcpy(out + block * 16, period.codes.data() + from * 16, 16);
+    std::memcpy(out + blocks * 16 + block, period.scales.data() + from, 1);
+  }
+}
+
 BenchWeights::BenchWeights(const BenchOptions& options, std::size_t buffers)
     : rows(or_default(options.rows)),
       columns(or_default(options.columns)),
       blocks((columns + 31) / 32),
       rotation(bytes(), buffers) {
-  std::mt19937_64 random(1);
-  std::normal_distribution<float> normal(0.0f, 0.02f);
-  std::vector<float> dense(std::min(kPeriod, rows * blocks) * 32);
-  for (float& x : dense) x = normal(random);
-  const auto count = static_cast<std::int64_t>(dense.size());
-  const Mxfp4Tensor period = quantize(dense_view(dense.data(), Dtype::f32, {count}));
-  std::byte* const first = rotation.copy(0);
-  for (std::size_t block = 0; block < rows * blocks; ++block) {
-    const std::size_t from = block % period.scales.size();
-    std::memcpy(first + block * 16, period.codes.data() + from * 16, 16);
-    std::memcpy(first + rows * blocks * 16 + block, period.scales.data() + from, 1);
-  }
+  fill_with_weights(rotation.copy(0), rows * blocks);
   for (std::size_t copy = 1; copy < rotation.copies(); ++copy) {
-    std::memcpy(rotation.copy(copy), first, bytes());
+    std::memcpy(rotation.copy(copy), rotation.copy(0), bytes());
   }
 }
 

@@ -7,6 +7,9 @@
 
 namespace mxfp4::cli {
 
+/// Gaussian weights as they lie in a file: the codes of so many blocks, then their scales.
+void fill_with_weights(std::byte* out, std::size_t blocks);
+
 /// Copies of a matrix as it lies in a file: the codes and then the scales of Gaussian weights.
 class BenchWeights {
  public:

@@ -66,6 +66,30 @@ def test_a_weight_need_not_be_packed(mxfp4, activation, most):
     assert plain["relative_error"] <= most and plain["weight_bytes"] == packed["weight_bytes"]
 
 
+@pytest.mark.parametrize("options", [[], ["--no-pack"], ["--dtype", "bf16", "--outliers"]])
+@pytest.mark.parametrize("activation, tokens, most", [("exact", 1, 4e-3), ("int8", 7, 4e-2)])
+def test_experts_are_held_against_the_roofline_of_those_touched(mxfp4, options, activation, tokens, most):
+    report = mxfp4.json("bench", "experts", "--like", "tiny", "--tokens", tokens, "--activation", activation, "--threads", 2, *options)
+    [result] = report["results"]
+    limits = report["limits"]
+    given = {"case": "experts", "like": "tiny", "experts": 6, "top_k": 4, "hidden": 64, "intermediate": 96, "tokens": tokens}
+    assert given.items() <= result.items()
+    assert result["experts_touched"] == (4 if tokens == 1 else 6)
+    weights = 3 * 64 * 96
+    assert result["weight_bytes"] == result["experts_touched"] * weights * 17 / 32
+    read = result["weight_bytes"] / limits["read bandwidth"] / 1e9
+    compute = 2 * 4 * tokens * weights / limits["int8 dot product" if activation == "int8" else "f32 FMA"] / 1e9
+    assert result["percent_of_limit"] == pytest.approx(100 * max(read, compute) / result["seconds"])
+    assert 0 < result["relative_error_norm"] < most
+    assert result["rest_percent"] > 0
+
+
+def test_experts_are_as_large_as_those_of_the_model(mxfp4):
+    [result] = mxfp4.json("bench", "experts", "--like", "qwen3-30b-a3b")["results"]
+    assert result["weight_bytes"] == 8 * 3 * 2048 * 768 * 17 / 32
+    assert result["relative_error_norm"] < 1e-3
+
+
 def test_weights_that_the_caches_hold_are_warned_of(mxfp4):
     report = mxfp4.json(*LAYER)
     assert any("caches may hold them" in warning for warning in report["warnings"])
@@ -80,7 +104,7 @@ def test_packing_is_held_against_memcpy(mxfp4):
     assert result["packed_bytes"] >= result["weight_bytes"]
 
 
-@pytest.mark.parametrize("what, option", [("pack", "--tokens"), ("quantize", "--tokens"), ("linear", "--scale"), ("pack", "--no-pack")])
+@pytest.mark.parametrize("what, option", [("pack", "--tokens"), ("quantize", "--tokens"), ("linear", "--scale"), ("pack", "--no-pack"), ("linear", "--like"), ("experts", "--rows")])
 def test_options_of_another_kind_are_refused(mxfp4, what, option):
-    value = {"--tokens": [4], "--scale": ["t725"], "--no-pack": []}[option]
+    value = {"--tokens": [4], "--scale": ["t725"], "--no-pack": [], "--like": ["tiny"], "--rows": [32]}[option]
     assert f"bench {what}: {option} is for" in mxfp4("bench", what, option, *value, status=2).err

@@ -1,0 +1,40 @@
+// What benchmarks of layers share: what goes in and comes out, and how a time becomes a report.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "mxfp4/cli/bench_kinds.h"
+#include "mxfp4/cli/bench_limits.h"
+#include "mxfp4/cli/bench_turns.h"
+#include "mxfp4/layer/options.h"
+#include "mxfp4/tensor/view.h"
+
+namespace mxfp4::cli {
+
+/// Gaussian rows of `columns` elements, and memory for rows of `outputs`, both of the options' dtype (F32 if
+/// they do not say).
+struct BenchTokens {
+  BenchTokens(const BenchOptions& options, std::size_t columns, std::size_t outputs);
+
+  std::size_t tokens;
+  Dtype dtype;
+  std::size_t element_bytes;
+  Buffer in, out;
+  DenseView x, y;
+};
+
+/// A layer that was timed.
+struct BenchedLayer {
+  Json json;         ///< what it was, which the figures are added to
+  std::string name;  ///< of its row
+  double bytes = 0;  ///< of the weights that it reads
+  Timed timed;       ///< its work: operations
+  double error = 0;  ///< rms((y - ref) / sum |w * x|), NaN if that was not computed
+  double norm = 0;   ///< rms(y - ref) / rms(ref)
+};
+
+/// Its rates, and how much of the roofline they are.
+BenchReport layer_report(const BenchOptions& options, const BenchedLayer& layer, const Limits& limits);
+
+}  // namespace mxfp4::cli
