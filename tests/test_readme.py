@@ -1,7 +1,8 @@
 """What README.md shows works: its marked examples run, and the options it names exist.
 
 An example is the fenced block after a line `<!-- test: NAME -->`; `sh` blocks run in an empty directory with mxfp4 on
-the PATH, `cpp` and `c` blocks are compiled against the installed library and run, `c` by the text's own line `cc example.c ...`.
+the PATH, `cpp` and `c` blocks are compiled against the installed library and run, `c` by the text's own line `cc example.c ...`;
+the argument of `cpp` is a small gpt-oss.
 """
 
 import os
@@ -62,7 +63,7 @@ def test_the_cpp_example_runs(source: str, static_prefix: Path, tmp_path: Path):
     for command in (
         ["cmake", "-S", ".", "-B", ".", "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={static_prefix}"],
         ["cmake", "--build", "."],
-        ["./example"],
+        ["./example", str(ROOT / "tests/data/models/tiny-gpt-oss/hf-mxfp4")],
     ):
         subprocess.run(command, cwd=tmp_path, check=True)
 
