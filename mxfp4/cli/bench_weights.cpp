@@ -4,13 +4,17 @@
 #include <cstring>
 #include <random>
 
+#include <fmt/format.h>
+
+#include "mxfp4/base/error.h"
 #include "mxfp4/quantize/quantize.h"
 
 namespace mxfp4::cli {
 namespace {
 
 constexpr std::int64_t kDefault = 4096;
-constexpr std::size_t kPeriod = 32749;  // blocks of distinct weights: a prime, so that rows differ
+constexpr std::size_t kLeastBytes = 1024;  // whole lines for every way to read them
+constexpr std::size_t kPeriod = 32749;     // blocks of distinct weights: a prime, so that rows differ
 
 std::size_t or_default(std::int64_t size) {
   return static_cast<std::size_t>(size == 0 ? kDefault : size);
@@ -37,6 +41,11 @@ BenchWeights::BenchWeights(const BenchOptions& options, std::size_t buffers)
       columns(or_default(options.columns)),
       blocks((columns + 31) / 32),
       rotation(bytes(), buffers) {
+  if (bytes() < kLeastBytes) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("bench: a weight of {} x {} has {} bytes; {} or more can be timed", rows, columns,
+                            bytes(), kLeastBytes));
+  }
   fill_with_weights(rotation.copy(0), rows * blocks);
   for (std::size_t copy = 1; copy < rotation.copies(); ++copy) {
     std::memcpy(rotation.copy(copy), rotation.copy(0), bytes());

@@ -10,8 +10,10 @@ namespace mxfp4::job {
 
 /// The Linear layer of that name ("model.layers.0.self_attn.q_proj", with or without ".weight"), with its
 /// bias if the checkpoint has one. While it is packed, the pages of the file are given back: memory beyond
-/// the layer's own stays small, whatever the size of the weight. Throws Error invalid_argument if there is no
-/// such weight, unsupported if it is not MXFP4 or is a stack of experts, and what Linear throws.
+/// the layer's own stays small, whatever the size of the weight. Not packed, the checkpoint must outlive the
+/// layer, and base/lost_pages.h says what comes of a file that is shortened meanwhile. Throws Error
+/// invalid_argument if there is no such weight, unsupported if it is not MXFP4 or is a stack of experts, or
+/// for a bias that is none of N floats, and what Linear throws.
 Linear load_linear(const Checkpoint& checkpoint, std::string_view name, LayerOptions options = {});
 
 }  // namespace mxfp4::job

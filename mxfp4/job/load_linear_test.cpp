@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "mxfp4/base/lost_pages.h"
 #include "mxfp4/base/memory.h"
 #include "mxfp4/checkpoint/test_model_internal.h"
 #include "mxfp4/quantize/quantize.h"
@@ -61,7 +62,13 @@ std::filesystem::path write_model(const TestDirectory& directory, std::int64_t r
                        {"a.bias", Dtype::bf16, {rows}},
                        {"e.blocks", Dtype::u8, {2, 32, 16}},
                        {"e.scales", Dtype::u8, {2, 32, 1}},
-                       {"b.weight", Dtype::bf16, {32, 32}}});
+                       {"b.weight", Dtype::bf16, {32, 32}},
+                       {"column.blocks", Dtype::u8, {rows, 16}},
+                       {"column.scales", Dtype::u8, {rows, 1}},
+                       {"column.bias", Dtype::f32, {rows, 1}},
+                       {"integers.blocks", Dtype::u8, {rows, 16}},
+                       {"integers.scales", Dtype::u8, {rows, 1}},
+                       {"integers.bias", Dtype::i32, {rows}}});
   return path;
 }
 
@@ -106,6 +113,20 @@ TEST(LoadLinear, HoldsNoMoreThanThePackedWeight) {
   EXPECT_LE(most, layer.memory() * 11 / 10);
 }
 
+// As zeros, which base/lost_pages.h promises: the layer goes on, and the file can tell.
+TEST(LoadLinear, SurvivesAFileThatIsShortenedUnderALayerInPlace) {
+  const TestDirectory directory;
+  const std::filesystem::path path = write_model(directory, 64, 4096);
+  const Checkpoint checkpoint = open_checkpoint(path);
+  LayerOptions options;
+  options.pack = false;
+  const Linear layer = load_linear(checkpoint, "a", options);
+  survive_lost_pages();
+  std::filesystem::resize_file(path, 4096);
+  EXPECT_EQ(forward(layer, std::vector<float>(4096, 1.0f)), std::vector<float>(64));
+  EXPECT_EQ(error_of([&] { checkpoint.files.files[0]->map.check_unchanged(); }).substr(0, 2), "io");
+}
+
 TEST(LoadLinear, NamesWhatItCannotLoad) {
   const TestDirectory directory;
   const std::string path = write_model(directory, 64, 64);
@@ -115,6 +136,13 @@ TEST(LoadLinear, NamesWhatItCannotLoad) {
   EXPECT_EQ(message("b"), "unsupported: " + path + ": 'b.weight' is BF16, not MXFP4");
   EXPECT_EQ(message("e"), "unsupported: " + path +
                               ": 'e.weight' has shape [2, 32, 32]: a stack of experts, not a Linear layer");
+  EXPECT_EQ(message("column"),
+            "unsupported: " + path +
+                ": 'column.bias' is F32 [64, 1]; the bias of 'column.weight' would be F32, "
+                "BF16 or F16 [64]");
+  EXPECT_EQ(message("integers"), "unsupported: " + path +
+                                     ": 'integers.bias' is I32 [64]; the bias of 'integers.weight' would be "
+                                     "F32, BF16 or F16 [64]");
 }
 
 }  // namespace

@@ -18,12 +18,27 @@ inline void check_float(const char* who, const char* what, Dtype given) {
   fail(ErrorCode::invalid_argument, "{}: {} is {}; F32, BF16 and F16 can be", who, what, to_string(given));
 }
 
-/// x is [..., columns].
+/// x is [..., columns], and such as dense_view() makes, whatever the strides.
 inline void check_input(const char* who, const DenseView& x, std::int64_t columns) {
   if (x.rank() == 0 || x.shape.back() != columns) {
     fail(ErrorCode::invalid_argument, "{}: x has shape {}, not [..., {}]", who, to_string(x.shape), columns);
   }
   check_float(who, "x", x.dtype);
+  if (x.strides.size() != x.shape.size()) {
+    fail(ErrorCode::invalid_argument, "{}: x has shape {} and {} strides", who, to_string(x.shape),
+         x.strides.size());
+  }
+  constexpr std::uint64_t kMost = UINT32_MAX;
+  bool possible = byte_size(x.dtype, x.shape).has_value();
+  std::uint64_t tokens = 1;
+  for (std::size_t d = 0; possible && d + 1 < x.shape.size(); ++d) {
+    possible = !__builtin_mul_overflow(tokens, static_cast<std::uint64_t>(x.shape[d]), &tokens);
+  }
+  if (!possible || tokens > kMost) {
+    fail(ErrorCode::invalid_argument,
+         "{}: x has shape {}: a size is negative, or they are more than {} tokens or 2^64 bits", who,
+         to_string(x.shape), kMost);
+  }
 }
 
 /// Its dimensions but the last, taken together.

@@ -325,7 +325,15 @@ TEST_P(LinearTest, RefusesWhatItCannotDo) {
               view.shape = {1, 8, 64};
             }),
             "linear: the weight has shape [1, 8, 64], not [N, K]");
-  EXPECT_EQ(changed([](Mxfp4View& view) { view.shape = {-8, 64}; }), "linear: the weight has shape [-8, 64]");
+  EXPECT_EQ(changed([](Mxfp4View& view) {
+              view.shape = {-8, 64};
+            }),
+            "linear: the weight has shape [-8, 64]: a size is negative, or the product overflows");
+  EXPECT_EQ(changed([](Mxfp4View& view) {  // its packed bytes would be 0 modulo 2^64
+              view.shape = {std::int64_t{1} << 40, std::int64_t{1} << 29};
+            }),
+            "linear: the weight has shape [1099511627776, 536870912]: a size is negative, or the product "
+            "overflows");
   EXPECT_EQ(changed([](Mxfp4View& view) { view.block_size = 16; }),
             "linear: the weight is in blocks of 16, not 32");
   EXPECT_STREQ(error_of([&] { const Linear layer = layer_of(weight.view(), normal(7, 1)); }).what(),
@@ -338,6 +346,17 @@ TEST_P(LinearTest, RefusesWhatItCannotDo) {
                  layer.forward(dense_view(x.data(), Dtype::f32, {1, 65}), Dtype::f32, y);
                }).what(),
                "linear: x has shape [1, 65], not [..., 64]");
+  const auto refused = [&](const Shape& shape, const std::vector<std::int64_t>& strides) {
+    const DenseView view{reinterpret_cast<const std::byte*>(x.data()), Dtype::f32, shape, strides};
+    return std::string(error_of([&] { layer.forward(view, Dtype::f32, y); }).what());
+  };
+  EXPECT_EQ(refused({1, 64}, {1}), "linear: x has shape [1, 64] and 1 strides");
+  for (const Shape& shape :
+       {Shape{-1, -1, 64}, {std::int64_t{1} << 32, 64}, {std::int64_t{1} << 62, 4, 64}, {4, 0, -1, 64}}) {
+    EXPECT_EQ(refused(shape, std::vector<std::int64_t>(shape.size())),
+              "linear: x has shape " + to_string(shape) +
+                  ": a size is negative, or they are more than 4294967295 tokens or 2^64 bits");
+  }
   EXPECT_STREQ(error_of([&] { layer.forward(dense_view(x.data(), Dtype::i32, {64}), Dtype::f32, y); }).what(),
                "linear: x is I32; F32, BF16 and F16 can be");
   EXPECT_STREQ(error_of([&] { layer.forward(dense_view(x.data(), Dtype::f32, {64}), Dtype::f64, y); }).what(),

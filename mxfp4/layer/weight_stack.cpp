@@ -122,8 +122,9 @@ void WeightStack::check(const std::string& who, Isa isa) const {
       fail(ErrorCode::invalid_argument, "{}: {} has shape {}, not [N, K]", who, what,
            to_string(matrix.shape));
     }
-    if (matrix.shape[0] < 0 || matrix.shape[1] < 0) {
-      fail(ErrorCode::invalid_argument, "{}: {} has shape {}", who, what, to_string(matrix.shape));
+    if (!byte_size(Dtype::u8, matrix.shape)) {
+      fail(ErrorCode::invalid_argument, "{}: {} has shape {}: a size is negative, or the product overflows",
+           who, what, to_string(matrix.shape));
     }
     if (matrix.block_size != kBlockSize) {
       fail(ErrorCode::invalid_argument, "{}: {} is in blocks of {}, not {}", who, what, matrix.block_size,

@@ -108,3 +108,9 @@ def test_packing_is_held_against_memcpy(mxfp4):
 def test_options_of_another_kind_are_refused(mxfp4, what, option):
     value = {"--tokens": [4], "--scale": ["t725"], "--no-pack": [], "--like": ["tiny"], "--rows": [32]}[option]
     assert f"bench {what}: {option} is for" in mxfp4("bench", what, option, *value, status=2).err
+
+
+@pytest.mark.parametrize("what", ["linear", "pack"])
+def test_a_weight_too_small_to_time_is_refused(mxfp4, what):
+    said = mxfp4("bench", what, "--rows", 1, "--cols", 33, status=2).err
+    assert "bench: a weight of 1 x 33 has 34 bytes; 1024 or more can be timed" in said
