@@ -36,8 +36,6 @@ inline constexpr std::size_t kGroupRows = 16;
 struct GroupInfo {
   std::uint8_t base = 0;  ///< scale bytes are stored less this
   bool wide = false;      ///< scale bytes too far apart, or NaN: stored as they are, for the general path
-  float concentration =
-      0.0f;  ///< mean over its rows of sum s^2 / (sum s)^2, s the scales: 1 / blocks if all are alike
 };
 
 /// Packs rows [first_group * 16, ...) of a matrix; out and info are those of the first of these groups.
@@ -52,23 +50,24 @@ struct PackArgs {
   GroupInfo* info = nullptr;
 };
 
-/// How the scales of a weight differ from block to block, which decides how errors of the activations add up.
-/// With v[r][b] = scale of block b in row r over the mean scale of that row:
-struct ScaleSpread {
-  const float* means = nullptr;    ///< mean over the rows of v, one per block
-  const float* squares = nullptr;  ///< mean over the rows of v^2, one per block
+/// How a weight is spread over the blocks of its rows, which decides how errors of the activations add up.
+/// With f[r][b] = share of the elements of block b in row r that are not zero, and v[r][b] = its scale over
+/// the row's mean of scale * f:
+struct WeightSpread {
+  const float* means = nullptr;    ///< mean over the rows of v f, one per block
+  const float* squares = nullptr;  ///< mean over the rows of v^2 f, one per block
   float mean_square = 1;           ///< mean of `squares`
+  float fill = 1;                  ///< sum of v^2 f over sum of v^2
 };
 
-/// Adds v and v^2 of rows [first_row, first_row + rows) to `means` and `squares`.
+/// Adds v f and v^2 f of a row to `means` and `squares`.
 struct SpreadArgs {
-  const std::uint8_t* codes = nullptr;   ///< of row 0
-  const std::uint8_t* scales = nullptr;  ///< of row 0
-  std::size_t blocks = 0;                ///< of a row
-  std::size_t first_row = 0;
-  std::size_t rows = 0;
+  const std::uint8_t* codes = nullptr;   ///< of the row
+  const std::uint8_t* scales = nullptr;  ///< of the row
+  std::size_t blocks = 0;
   float* means = nullptr;
   float* squares = nullptr;
+  std::uint8_t* counts = nullptr;  ///< scratch, one per block
 };
 
 /// What becomes of one token.
@@ -81,7 +80,7 @@ struct PlanArgs {
   const float* x = nullptr;  ///< blocks * 32 values, zeros behind the last column
   std::size_t blocks = 0;
   Activation activation = Activation::exact;
-  ScaleSpread spread = {};  ///< of the weight that the token will meet; for `exact`
+  WeightSpread spread = {};  ///< of the weight that the token will meet; for `exact`
   bool as_floats =
       false;  ///< `exact` keeps floats: scales of the weight are too far apart, or its rows too few
 };
@@ -154,7 +153,7 @@ struct RowsArgs {
 struct LinearOps {
   std::size_t (*group_bytes)(std::size_t blocks) noexcept;
   void (*pack)(const PackArgs&) noexcept;
-  void (*add_spread)(const SpreadArgs&) noexcept;
+  float (*add_spread)(const SpreadArgs&) noexcept;  ///< the row's mean of v^2
 
   TokenPlan (*plan)(const PlanArgs&) noexcept;
   std::size_t (*record_bytes)(TokenFormat format, std::size_t blocks) noexcept;

@@ -137,6 +137,48 @@ TEST_P(LinearExact, KeepsItsBoundWhereScalesAndInputsLieFarApart) {
   }
 }
 
+// Single blocks decide the outputs here because all others of their rows are zeros, in every row or in most
+// of them, of many: those that tell how many digits it takes are a sample.
+TEST_P(LinearExact, KeepsItsBoundWhereFewBlocksOfARowAreNotZero) {
+  constexpr std::int64_t kColumns = 960;
+  constexpr std::size_t kBlocks = kColumns / 32;
+  for (const std::size_t rows : {48, 1000}) {
+    for (const std::size_t filled_rows : {0, 4}) {  // of sixteen
+      Mxfp4Tensor weight = random_weight(static_cast<std::int64_t>(rows), kColumns, 119, 120, 49);
+      for (std::size_t block = 0; block < weight.scales.size(); ++block) {
+        const std::size_t row = block / kBlocks;
+        if (row % 16 < filled_rows || block % kBlocks == row * 7 % kBlocks) continue;
+        std::fill_n(weight.codes.begin() + static_cast<std::ptrdiff_t>(16 * block), 16, std::uint8_t{0x80});
+      }
+      for (const Input& input : {kInputs[0], kInputs[8]}) {
+        std::vector<float> x = normal(3 * kColumns, 50);
+        for (std::size_t i = 0; i < x.size(); ++i) x[i] = input.value(x[i], i % kColumns);
+        const auto error = test::relative_error(test::expected_linear(weight.view(), x, {}),
+                                                forward(layer_of(weight.view()), x), rows);
+        EXPECT_LE(error.rms, 0x1p-18) << input.name << ", " << rows << " rows, " << filled_rows << " filled";
+        EXPECT_LE(error.most, 0x1p-13) << input.name << ", " << rows << " rows, " << filled_rows << " filled";
+      }
+    }
+  }
+}
+
+// A permutation: no step is small enough where an output is one input, whatever stands beside it.
+TEST_P(LinearExact, KeepsItsBoundWhereOneElementOfARowIsNotZero) {
+  constexpr std::size_t kRows = 600, kColumns = 640;
+  Mxfp4Tensor weight = random_weight(kRows, kColumns, 120, 120, 51);
+  std::fill(weight.codes.begin(), weight.codes.end(), std::uint8_t{0});
+  for (std::size_t row = 0; row < kRows; ++row) {
+    weight.codes[(row * kColumns + row * 7 % kColumns) / 2] = row * 7 % 2 == 0 ? 0x03 : 0x30;
+  }
+  for (const Input& input : {kInputs[0], kInputs[1], kInputs[8]}) {
+    std::vector<float> x = normal(3 * kColumns, 52);
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = input.value(x[i], i % kColumns);
+    const auto error = test::relative_error(test::expected_linear(weight.view(), x, {}),
+                                            forward(layer_of(weight.view()), x), kRows);
+    EXPECT_LE(error.most, 0x1p-18) << input.name;
+  }
+}
+
 TEST_P(LinearExact, HasZeroBlocksOfAnyScaleForNothing) {
   Mxfp4Tensor weight = random_weight(16, 256, 120, 122, 7), same = weight;
   for (std::size_t block = 3; block < weight.scales.size(); block += 5) {

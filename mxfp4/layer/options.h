@@ -15,8 +15,8 @@ using kernel::Activation;
 struct LayerOptions {
   /// Copies the weights into the layout of the kernels, the fastest for any number of tokens. Without, they
   /// are used where they lie, in a mapped file for example, and must outlive the layer: memory() is small,
-  /// and the layer made as soon as the scales are read. Made for few tokens; results are as exact, of other
-  /// bits.
+  /// and the layer made as soon as the scales and a few rows are read. Made for few tokens; results are as
+  /// exact, of other bits.
   bool pack = true;
   /// Called while packing, from any of the threads, with pieces of the weights that will not be read again.
   std::function<void(std::span<const std::uint8_t> piece)> done_with = {};

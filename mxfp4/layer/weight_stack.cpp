@@ -27,65 +27,48 @@ struct Strips {
   std::size_t size(std::size_t strip) const noexcept { return std::min(length, rows - first(strip)); }
 };
 
-/// How the scales of matrices differ from block to block: sums over strips, added in the order of the strips.
-class SpreadSums {
- public:
-  SpreadSums(const Strips& strips, std::size_t blocks)
-      : strips_(strips), blocks_(blocks), sums_(strips.count * 2 * blocks) {}
-
-  void add(const kernel::LinearOps& ops, const Mxfp4View& matrix, std::size_t strip) {
-    float* const means = sums_.data() + strip * 2 * blocks_;
-    ops.add_spread({matrix.codes, matrix.scales, blocks_, strips_.first(strip), strips_.size(strip), means,
-                    means + blocks_});
+/// Of rows at about even distances: of all rows if they are few. They are not the multiples of any number,
+/// which may be special: gates, or the first of a head. Rows of zeros have no error and do not count.
+Spread spread_of(const kernel::LinearOps& ops, const Mxfp4View& matrix, std::size_t rows,
+                 std::size_t blocks) {
+  constexpr std::size_t kSamples = 256;
+  const std::size_t samples = std::min(rows, kSamples);
+  Spread spread = {std::vector<float>(blocks), std::vector<float>(blocks)};
+  std::vector<std::uint8_t> counts(blocks);
+  float counted = 0, plain = 0, filled = 0;
+  for (std::size_t i = 0; i < samples; ++i) {
+    const std::size_t first = rows * i / samples, end = rows * (i + 1) / samples;
+    const std::size_t row = first + (i * 0x9E3779B9 >> 8) % (end - first);
+    const float square = ops.add_spread({matrix.codes + row * blocks * 16, matrix.scales + row * blocks,
+                                         blocks, spread.means.data(), spread.squares.data(), counts.data()});
+    plain += square;
+    counted += square > 0 ? 1.0f : 0.0f;
   }
-  /// Means over the rows of a matrix, then squares.
-  std::vector<float> of_matrix(std::size_t matrix) const {
-    std::vector<double> total(2 * blocks_);
-    const std::size_t begin = matrix * strips_.per_matrix * total.size(),
-                      end = begin + strips_.per_matrix * total.size();
-    for (std::size_t i = begin; i < end; ++i) total[i % total.size()] += static_cast<double>(sums_[i]);
-    std::vector<float> means;
-    for (const double sum : total) {
-      means.push_back(static_cast<float>(sum / static_cast<double>(strips_.rows)));
-    }
-    return means;
+  if (counted == 0) return {};
+  for (std::size_t b = 0; b < blocks; ++b) {
+    spread.means[b] /= counted;
+    spread.squares[b] /= counted;
+    filled += spread.squares[b] / static_cast<float>(blocks);
   }
+  spread.mean_square = filled;
+  spread.fill = filled * counted / plain;
+  return spread;
+}
 
- private:
-  const Strips& strips_;
-  std::size_t blocks_;
-  std::vector<float> sums_;
-};
-
-/// What every matrix keeps to: the smallest means and the largest squares of any.
-class Envelope {
- public:
-  Envelope(std::vector<float>& means, std::vector<float>& squares, float& mean_square)
-      : means_(means), squares_(squares), mean_square_(mean_square) {}
-
-  void add(const std::vector<float>& of_matrix) {
-    const auto middle = of_matrix.begin() + static_cast<std::ptrdiff_t>(of_matrix.size() / 2);
-    if (of_matrix.empty()) return;
-    double sum = 0;
-    for (auto square = middle; square != of_matrix.end(); ++square) sum += static_cast<double>(*square);
-    const auto mean_square = static_cast<float>(sum / static_cast<double>(of_matrix.end() - middle));
-    if (means_.empty()) {
-      means_.assign(of_matrix.begin(), middle);
-      squares_.assign(middle, of_matrix.end());
-      mean_square_ = mean_square;
-      return;
-    }
-    for (std::size_t b = 0; b < means_.size(); ++b) {
-      means_[b] = std::min(means_[b], of_matrix[b]);
-      squares_[b] = std::max(squares_[b], of_matrix[means_.size() + b]);
-    }
-    mean_square_ = std::max(mean_square_, mean_square);
+/// What every matrix keeps to: the smallest means and fill, and the largest squares, of any.
+void include(Spread& all, const Spread& one) {
+  if (one.means.empty()) return;  // zeros only
+  if (all.means.empty()) {
+    all = one;
+    return;
   }
-
- private:
-  std::vector<float>&means_, &squares_;
-  float& mean_square_;
-};
+  for (std::size_t b = 0; b < all.means.size(); ++b) {
+    all.means[b] = std::min(all.means[b], one.means[b]);
+    all.squares[b] = std::max(all.squares[b], one.squares[b]);
+  }
+  all.mean_square = std::max(all.mean_square, one.mean_square);
+  all.fill = std::min(all.fill, one.fill);
+}
 
 }  // namespace
 
@@ -150,20 +133,28 @@ void WeightStack::check(const std::string& who, Isa isa) const {
   }
 }
 
+void WeightStack::sample_spread(const Context& context) {
+  std::vector<Spread> spreads(count());
+  parallel_for(context, count(),
+               [&](int, std::size_t i) { spreads[i] = spread_of(ops(), matrices_[i], rows_, blocks()); });
+  for (const Spread& spread : spreads) include(spread_, spread);
+  spread_.means.resize(blocks());
+  spread_.squares.resize(blocks());
+}
+
 void WeightStack::pack(const LayerOptions& options) {
   constexpr std::size_t kStripBytes = 1 << 20;
   const std::size_t group_bytes = ops().group_bytes(blocks());
   infos_.resize(count() * groups());
   bytes_ = infos_.size() * group_bytes;
   memory_ = AlignedMemory(bytes_);
+  sample_spread(options.context);
   const std::size_t step = std::max<std::size_t>(1, kStripBytes / std::max<std::size_t>(group_bytes, 1));
   const Strips strips(count(), rows_, step * kGroupRows);
-  SpreadSums spread(strips, blocks());
   parallel_for(options.context, strips.count, [&](int, std::size_t strip) {
     const Mxfp4View& matrix = matrices_[strips.matrix(strip)];
     const std::size_t row = strips.first(strip), rows = strips.size(strip), group = row / kGroupRows;
     const std::size_t place = strips.matrix(strip) * groups() + group;
-    spread.add(ops(), matrix, strip);
     ops().pack({matrix.codes, matrix.scales, rows_, blocks(), group, (rows + kGroupRows - 1) / kGroupRows,
                 memory_.data() + place * group_bytes, infos_.data() + place});
     if (options.done_with) {
@@ -171,8 +162,6 @@ void WeightStack::pack(const LayerOptions& options) {
       options.done_with({matrix.scales + row * blocks(), rows * blocks()});
     }
   });
-  Envelope envelope(means_, squares_, mean_square_);
-  for (std::size_t i = 0; i < count() && rows_ > 0; ++i) envelope.add(spread.of_matrix(i));
   for (const kernel::GroupInfo& info : infos_) wide_ = wide_ || info.wide;
   for (Mxfp4View& matrix : matrices_) matrix = {};  // they may be gone from now on
 }
@@ -180,31 +169,30 @@ void WeightStack::pack(const LayerOptions& options) {
 void WeightStack::inspect(const Context& context) {
   constexpr std::size_t kStrip = 1024;  // rows
   odd_.resize(count() * rows_);
+  sample_spread(context);
   const Strips strips(count(), rows_, kStrip);
-  SpreadSums spread(strips, blocks());
   std::vector<std::uint8_t> odd_strips(strips.count);
   parallel_for(context, strips.count, [&](int, std::size_t strip) {
     const std::size_t i = strips.matrix(strip);
-    spread.add(ops(), matrices_[i], strip);
     odd_strips[strip] =
         ops().inspect_rows({matrices_[i].codes, matrices_[i].scales, blocks(), strips.first(strip),
                             strips.size(strip), odd_.data() + i * rows_});
   });
-  Envelope envelope(means_, squares_, mean_square_);
-  for (std::size_t i = 0; i < count() && rows_ > 0; ++i) envelope.add(spread.of_matrix(i));
   for (const std::uint8_t strip : odd_strips) wide_ = wide_ || strip != 0;
   if (!wide_) odd_ = {};
 }
 
 std::size_t WeightStack::memory() const noexcept {
-  const std::size_t floats = means_.size() + squares_.size() + bias_.size();
+  const std::size_t floats = spread_.means.size() + spread_.squares.size() + bias_.size();
   return bytes_ + infos_.size() * sizeof(kernel::GroupInfo) + odd_.size() + floats * sizeof(float);
 }
 
 kernel::TokenPlan WeightStack::plan(const float* x, Activation activation) const noexcept {
   // Too few outputs for their root mean square to be near what is expected of it, or scales too far apart.
   const bool as_floats = wide_ || rows_ < kGroupRows;
-  return ops().plan({x, blocks(), activation, {means_.data(), squares_.data(), mean_square_}, as_floats});
+  const kernel::WeightSpread spread = {spread_.means.data(), spread_.squares.data(), spread_.mean_square,
+                                       spread_.fill};
+  return ops().plan({x, blocks(), activation, spread, as_floats});
 }
 
 std::size_t WeightStack::record_bytes(kernel::TokenFormat format) const noexcept {

@@ -14,6 +14,12 @@
 
 namespace mxfp4 {
 
+/// kernel::WeightSpread, with its memory.
+struct Spread {
+  std::vector<float> means, squares;
+  float mean_square = 1, fill = 1;
+};
+
 /// Matrices [N, K] in blocks of 32, packed or used where they lie, and their biases.
 class WeightStack {
  public:
@@ -53,6 +59,7 @@ class WeightStack {
   void check(const std::string& who, Isa isa) const;
   void pack(const LayerOptions& options);
   void inspect(const Context& context);
+  void sample_spread(const Context& context);
   const kernel::LinearOps& ops() const noexcept { return kernel::cpu_linear_ops(isa_); }
 
   std::vector<Mxfp4View> matrices_;
@@ -61,10 +68,8 @@ class WeightStack {
   NibbleOrder order_ = NibbleOrder::interleaved;
   Isa isa_ = Isa::scalar;
   bool packed_ = true;
-  // kernel::ScaleSpread that every matrix keeps to, and whether some group or row of any is wide.
-  std::vector<float> means_, squares_;
-  float mean_square_ = 1;
-  bool wide_ = false;
+  Spread spread_;      // that every matrix keeps to
+  bool wide_ = false;  // whether some group or row of any is
   // Packed: matrix after matrix, group after group.
   AlignedMemory memory_;
   std::size_t bytes_ = 0;

@@ -7,6 +7,6 @@ namespace mxfp4::kernel {
 
 // The same on every machine.
 bool inspect_rows(const InspectRowsArgs& args) noexcept;
-void add_spread(const SpreadArgs& args) noexcept;
+float add_spread(const SpreadArgs& args) noexcept;
 
 }  // namespace mxfp4::kernel

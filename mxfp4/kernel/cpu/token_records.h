@@ -25,16 +25,16 @@ bool has_tiny_element(const float* x, std::size_t count, float least) noexcept {
   return false;
 }
 
-// How many digits `exact` needs. Rounding to a step gives a block of 32 an error of variance 32 step^2 / 12
-// against its sum of |x|, in which the largest element is left out, as it may meet a zero. Over blocks the
-// errors add as squares and the sums plainly, each with the block's scale: relative to sum |w x|, and
-// root-mean-square over the rows,
+// How many digits `exact` needs. Rounding to a step gives a block of 32 f elements that are not zero an error
+// of variance 32 f step^2 / 12 against its sum of |x|, in which the largest element is left out, as it may
+// meet a zero. Over blocks the errors add as squares and the sums plainly, each with the block's scale:
+// relative to sum |w x|, and root-mean-square over the rows,
 //
 //   E^2 = (32 / 12) sum of squares[b] step[b]^2 / (sum of means[b] (sum |x| - amax)[b])^2
 //
-// with the weight's ScaleSpread. Where scales lie far apart single blocks decide single rows, and the worst
-// block's own E is what counts. Measured rms errors lie below E or at most 0.5 bits above it; 2^-19.2 leaves
-// that to 2^-18.
+// with the weight's WeightSpread. Where its blocks differ much, single ones decide single rows, and the worst
+// block's own E is what counts; if these are not even filled, single elements do, for which no step is small
+// enough. Measured rms errors lie below E or at most 0.5 bits above it; 2^-19.2 leaves that to 2^-18.
 class ExactFormat {
  public:
   explicit ExactFormat(const PlanArgs& args) noexcept
@@ -51,14 +51,15 @@ class ExactFormat {
   }
   TokenFormat format() const noexcept {
     constexpr std::size_t kFewBlocks = 8;  // no averaging over so few
-    if (args_.blocks < kFewBlocks || args_.as_floats) return TokenFormat::floats;
+    const bool by_element = by_block_ && args_.spread.fill < kLeastFill;
+    if (args_.blocks < kFewBlocks || args_.as_floats || by_element) return TokenFormat::floats;
     if (enough(TokenFormat::digits2)) return TokenFormat::digits2;
     if (enough(TokenFormat::digits3)) return TokenFormat::digits3;
     return TokenFormat::floats;
   }
 
  private:
-  static constexpr float kFarApart = 4;
+  static constexpr float kFarApart = 4, kLeastFill = 0.5f;
   static constexpr double kNever = 1e30;
 
   bool enough(TokenFormat format) const noexcept {
