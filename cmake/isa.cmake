@@ -32,6 +32,11 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
 else()
   mxfp4_no_isa(avx2 avxvnni avx512 avx512vnni)
 endif()
-if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
-  mxfp4_no_isa(neon)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+  mxfp4_isa(neondot -march=armv8.2-a+dotprod)
+  # g++ 12 would read the weights of a whole block first, for which there are no registers
+  set_property(SOURCE mxfp4/kernel/cpu/linear_neon.cpp mxfp4/kernel/cpu/linear_neondot.cpp
+               APPEND PROPERTY COMPILE_OPTIONS $<$<CXX_COMPILER_ID:GNU>:-fno-schedule-insns>)
+else()
+  mxfp4_no_isa(neon neondot)
 endif()

@@ -73,7 +73,7 @@ template <class I, int kFormat, int T>
   constexpr std::size_t kStride = row_chunk_bytes(static_cast<TokenFormat>(kFormat));
   constexpr int kParts = static_cast<int>(kRowLanes) / I::kLanes;
   typename I::Floats sum[kParts][T];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
   for (auto& part : sum) {
 #pragma GCC unroll 4
     for (auto& lanes : part) lanes = I::zero();
@@ -95,14 +95,18 @@ template <class I, int kFormat, int T>
     }
     __builtin_prefetch(codes + kAhead);
     add_row_part<I, kFormat, 0, T>(codes, scales, records, at, sum[0]);
-    if constexpr (kParts == 2) add_row_part<I, kFormat, 1, T>(codes, scales, records, at, sum[1]);
+    if constexpr (kParts > 1) add_row_part<I, kFormat, 1, T>(codes, scales, records, at, sum[1]);
+    if constexpr (kParts > 2) {
+      add_row_part<I, kFormat, 2, T>(codes, scales, records, at, sum[2]);
+      add_row_part<I, kFormat, 3, T>(codes, scales, records, at, sum[3]);
+    }
     codes += kRowChunkCodes;
     scales += kRowChunk;
   }
 #pragma GCC unroll 4
   for (int t = 0; t < T; ++t) {
     typename I::Floats parts[kParts];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int part = 0; part < kParts; ++part) parts[part] = sum[part][t];
     sums[static_cast<std::size_t>(t) * kGroupRows] = I::sum_of_lanes(parts);
   }
