@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <type_traits>
 
 #include "mxfp4/kernel/cpu/token_format.h"
 #include "mxfp4/kernel/linear_ops.h"
@@ -19,6 +20,15 @@ template <class I>
 constexpr std::size_t kTileRows = std::size_t{I::kTileVectors} * I::kLanes;
 template <class I>
 constexpr std::size_t kTileGroups = kTileRows<I> / kGroupRows;
+
+/// Calls body(integral_constant of count), for a count from 1 to kMost: what is compiled for each.
+template <std::size_t kMost, class Body>
+[[gnu::always_inline]] inline void with_constant(std::size_t count, const Body& body) noexcept {
+  if constexpr (kMost > 1) {
+    if (count < kMost) return with_constant<kMost - 1>(count, body);
+  }
+  body(std::integral_constant<int, static_cast<int>(kMost)>{});
+}
 
 /// Adds a block of integers to the sums of R vectors of rows and T tokens. weights.at(r, k) gives
 /// the weights of vector r and step k, scales[r] are their scales.

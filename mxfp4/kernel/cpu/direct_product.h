@@ -53,15 +53,5 @@ template <class I, int kDigits, int T>
   }
 }
 
-/// The same for up to kDirectTokens tokens.
-template <class I, int kDigits, int T = I::kDirectTokens[kDigits - 1]>
-void direct_tokens(int count, const std::byte* group, std::size_t blocks, const std::byte* const* tokens,
-                   float* sums) noexcept {
-  if constexpr (T > 1) {
-    if (count < T) return direct_tokens<I, kDigits, T - 1>(count, group, blocks, tokens, sums);
-  }
-  direct_group<I, kDigits, T>(group, blocks, tokens, sums);
-}
-
 }  // namespace
 }  // namespace mxfp4::kernel

@@ -80,7 +80,9 @@ class Multiplication {
         const std::size_t n = smaller(kMost, count - t);
         const std::byte* records[kMost];
         for (std::size_t i = 0; i < n; ++i) records[i] = args_.tokens[first + t + i].record;
-        direct_tokens<I, kDigits>(static_cast<int>(n), packed(g), args_.blocks, records, sums);
+        with_constant<kMost>(n, [&]<int T>(std::integral_constant<int, T>) noexcept {
+          direct_group<I, kDigits, T>(packed(g), args_.blocks, records, sums);
+        });
         for (std::size_t i = 0; i < n; ++i) write(g, args_.tokens[first + t + i], sums + i * kGroupRows);
       }
     }
@@ -103,7 +105,9 @@ class Multiplication {
         for (std::size_t i = 0; i < n; ++i) {
           records[i] = args_.tokens[first + t + i].record + b * block_record_bytes(kToken);
         }
-        tile_tokens<I, kFormat>(n, tile, blocks, records, sums + t * kTileRows<I>);
+        with_constant<kMost>(n, [&]<int T>(std::integral_constant<int, T>) noexcept {
+          tile_product<I, kFormat, T>(tile, blocks, records, sums + t * kTileRows<I>);
+        });
       }
     }
     for (std::size_t t = 0; t < count; ++t) {

@@ -112,16 +112,6 @@ template <class I, int kFormat, int T>
   }
 }
 
-/// The same for up to kRowTokens tokens.
-template <class I, int kFormat, int T = I::kRowTokens>
-void row_tokens(std::size_t count, const std::byte* codes, const std::byte* scales, std::size_t blocks,
-                const std::byte* const* tokens, float* sums) noexcept {
-  if constexpr (T > 1) {
-    if (count < T) return row_tokens<I, kFormat, T - 1>(count, codes, scales, blocks, tokens, sums);
-  }
-  row_product<I, kFormat, T>(codes, scales, blocks, tokens, sums);
-}
-
 /// `rows` rows, sixteen at the most, from `first` on, and up to kRowTokens tokens of one format.
 template <class I, int kFormat>
 void rows_and_tokens(const RowsArgs& args, std::size_t first, std::size_t rows, const Token* tokens,
@@ -132,9 +122,11 @@ void rows_and_tokens(const RowsArgs& args, std::size_t first, std::size_t rows, 
   for (std::size_t row = 0; row < rows; ++row) {
     const auto* const scales = reinterpret_cast<const std::byte*>(args.scales) + (first + row) * args.blocks;
     for (std::size_t b = 0; b < args.blocks; b += 64) __builtin_prefetch(scales + b + kAhead / 16);
-    row_tokens<I, kFormat>(count,
-                           reinterpret_cast<const std::byte*>(args.codes) + (first + row) * args.blocks * 16,
-                           scales, args.blocks, records, sums + row);
+    const auto* const codes =
+        reinterpret_cast<const std::byte*>(args.codes) + (first + row) * args.blocks * 16;
+    with_constant<I::kRowTokens>(count, [&]<int T>(std::integral_constant<int, T>) noexcept {
+      row_product<I, kFormat, T>(codes, scales, args.blocks, records, sums + row);
+    });
   }
   for (std::size_t t = 0; t < count; ++t) {
     write_outputs(sums + t * kGroupRows, rows, tokens[t].plan.exponent - kRowExponent,

@@ -140,14 +140,5 @@ template <class I, int kFormat, int T>
   }
 }
 
-template <class I, int kFormat, int T = I::kTileTokens[kFormat]>
-void tile_tokens(std::size_t count, const Tile<I>& tile, std::size_t blocks, const std::byte* const* tokens,
-                 float* sums) noexcept {
-  if constexpr (T > 1) {
-    if (count < T) return tile_tokens<I, kFormat, T - 1>(count, tile, blocks, tokens, sums);
-  }
-  tile_product<I, kFormat, T>(tile, blocks, tokens, sums);
-}
-
 }  // namespace
 }  // namespace mxfp4::kernel
