@@ -1,20 +1,16 @@
-// Every instruction set against the reference: the same bytes, counters and sums for every kind of input.
+// Quantising on every instruction set against the reference: the same bytes, counters and sums for every kind
+// of input.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
-#include <string>
 #include <vector>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
-#include "mxfp4/codec/float16.h"
 #include "mxfp4/codec/test_blocks.h"
 #include "mxfp4/kernel/cpu/odd_block.h"
-#include "mxfp4/kernel/linear_ops.h"
-#include "mxfp4/kernel/ops.h"
+#include "mxfp4/kernel/test_conformance.h"
 #include "mxfp4/kernel/test_quantized.h"
 #include "mxfp4/quantize/quantize.h"
 
@@ -23,43 +19,7 @@ namespace {
 
 using test::Random;
 
-constexpr Dtype kDtypes[] = {Dtype::f32, Dtype::bf16, Dtype::f16};
 constexpr Ties kAllTies[] = {Ties::even, Ties::zero, Ties::away};
-constexpr std::size_t kColumns[] = {96, 1, 17, 31, 50};
-
-std::size_t bytes_of(Dtype dtype) {
-  return static_cast<std::size_t>(bits_of(dtype)) / 8;
-}
-
-/// Elements at an odd address, and nothing behind the last.
-class Unaligned {
- public:
-  Unaligned(std::size_t count, Dtype dtype) : dtype_(dtype), bytes_(1 + count * bytes_of(dtype)) {}
-
-  void set(std::size_t i, float x) {
-    const std::uint16_t narrow = dtype_ == Dtype::bf16 ? f32_to_bf16(x) : f32_to_f16(x);
-    const void* const element = dtype_ == Dtype::f32 ? static_cast<const void*>(&x) : &narrow;
-    std::memcpy(data() + i * bytes_of(dtype_), element, bytes_of(dtype_));
-  }
-
-  std::byte* data() { return bytes_.data() + 1; }
-  const std::vector<std::byte>& bytes() const { return bytes_; }
-
- private:
-  Dtype dtype_;
-  std::vector<std::byte> bytes_;
-};
-
-float element(const std::byte* data, std::size_t i, Dtype dtype) {
-  if (dtype == Dtype::f32) {
-    float x;
-    std::memcpy(&x, data + 4 * i, 4);
-    return x;
-  }
-  std::uint16_t bits;
-  std::memcpy(&bits, data + 2 * i, 2);
-  return dtype == Dtype::bf16 ? bf16_to_f32(bits) : f16_to_f32(bits);
-}
 
 /// A block that a dtype holds without overflow.
 std::vector<float> block_for(Dtype dtype, const test::BlockFamily& family, std::size_t n, Random& random) {
@@ -117,16 +77,8 @@ void expect_equal(const Quantized& result, const Quantized& expected) {
   EXPECT_EQ(result.stats.scales, expected.stats.scales);
 }
 
-class Conformance : public testing::TestWithParam<Isa> {
+class QuantizeConformance : public Conformance {
  protected:
-  void SetUp() override {
-    if (!supported(GetParam())) {
-      GTEST_SKIP() << "this machine cannot run " << to_string(GetParam()) << ", which needs "
-                   << fmt::format("{}", fmt::join(required_features(GetParam()), " "));
-    }
-  }
-  const Ops& ops() const { return cpu_ops(GetParam()); }
-
   /// One call, with and without reference scales, against the judge and against the plainest kernels.
   void check_quantize(QuantizeArgs args, Random& random) {
     for (int with_reference = 0; with_reference < 2; ++with_reference) {
@@ -152,12 +104,9 @@ class Conformance : public testing::TestWithParam<Isa> {
   std::vector<std::uint8_t> references_;
 };
 
-std::string isa_name(const testing::TestParamInfo<Isa>& isa) {
-  return to_string(isa.param);
-}
-INSTANTIATE_TEST_SUITE_P(Cpu, Conformance, testing::ValuesIn(built_isas()), isa_name);
+INSTANTIATE_TEST_SUITE_P(Cpu, QuantizeConformance, testing::ValuesIn(codec_isas()), isa_name);
 
-TEST_P(Conformance, QuantizesAsTheReferenceDoes) {
+TEST_P(QuantizeConformance, QuantizesAsTheReferenceDoes) {
   constexpr std::size_t kRows = 4;
   Random random(19);
   for (const Dtype dtype : kDtypes) {
@@ -183,7 +132,7 @@ TEST_P(Conformance, QuantizesAsTheReferenceDoes) {
   }
 }
 
-TEST_P(Conformance, WeighsColumnsAsTheReferenceDoes) {
+TEST_P(QuantizeConformance, WeighsColumnsAsTheReferenceDoes) {
   constexpr std::size_t kRows = 5, kShared = 2;
   Random random(29);
   for (const Dtype dtype : kDtypes) {
@@ -210,7 +159,7 @@ TEST_P(Conformance, WeighsColumnsAsTheReferenceDoes) {
   }
 }
 
-TEST_P(Conformance, QuantizesGroupsOfBlocksWhereTheyLie) {
+TEST_P(QuantizeConformance, QuantizesGroupsOfBlocksWhereTheyLie) {
   // Enough blocks for several groups of any kernel, and some that are left; codes at an address for streaming
   // stores.
   constexpr std::size_t kRows = 7, kWide = 192;
@@ -262,7 +211,7 @@ std::vector<float> block_near_a_turn(Dtype dtype, Random& random) {
   return block;
 }
 
-TEST_P(Conformance, QuantizesWithEveryPresetAsTheScalarTruthDoes) {
+TEST_P(QuantizeConformance, QuantizesWithEveryPresetAsTheScalarTruthDoes) {
   constexpr std::size_t kBlocks = 320;
   Random random(43);
   for (const Preset& preset : presets()) {
@@ -294,7 +243,7 @@ TEST_P(Conformance, QuantizesWithEveryPresetAsTheScalarTruthDoes) {
   }
 }
 
-TEST_P(Conformance, FindsTheFirstElementThatIsNotFinite) {
+TEST_P(QuantizeConformance, FindsTheFirstElementThatIsNotFinite) {
   Random random(23);
   for (const Dtype dtype : kDtypes) {
     for (const int block_size : {32, 16}) {
@@ -312,7 +261,7 @@ TEST_P(Conformance, FindsTheFirstElementThatIsNotFinite) {
   }
 }
 
-TEST_P(Conformance, AgreesOnBlocksThatAreNearATieBetweenScales) {
+TEST_P(QuantizeConformance, AgreesOnBlocksThatAreNearATieBetweenScales) {
   // The search must not round: {4.46875, 31 times 1/4} ties between s0 and s0 / 2, and each element may be an
   // ulp off.
   Random random(29);
@@ -332,97 +281,12 @@ TEST_P(Conformance, AgreesOnBlocksThatAreNearATieBetweenScales) {
   }
 }
 
-TEST_P(Conformance, WritesNothingForNoElements) {
+TEST_P(QuantizeConformance, WritesNothingForNoElements) {
   for (const auto& [rows, columns] : {std::pair<std::size_t, std::size_t>{0, 64}, {4, 0}}) {
     const Quantized result = quantized(ops(), {nullptr, Dtype::bf16, rows, columns, 32, {}});
     EXPECT_EQ(result.refused, kNone);
     EXPECT_EQ(result.stats.blocks, 0u);
     EXPECT_EQ(result.stats.noise, 0);
-  }
-}
-
-TEST_P(Conformance, DequantizesEveryCodeUnderEveryByteAsTheReferenceDoes) {
-  Random random(31);
-  for (const Dtype dtype : kDtypes) {
-    for (const int block_size : {32, 16}) {
-      for (const NibbleOrder order : {NibbleOrder::interleaved, NibbleOrder::split16}) {
-        if (order == NibbleOrder::split16 && block_size == 16) continue;
-        for (const std::size_t columns : kColumns) {
-          const std::size_t rows = 512, size = static_cast<std::size_t>(block_size);
-          const std::size_t blocks = rows * ((columns + size - 1) / size);
-          std::vector<std::uint8_t> codes(blocks * size / 2), scales(blocks);
-          for (std::uint8_t& code : codes) code = static_cast<std::uint8_t>(random());
-          for (std::size_t b = 0; b < blocks; ++b) scales[b] = static_cast<std::uint8_t>(b);
-          Unaligned out(rows * columns, dtype), expected(rows * columns, dtype),
-              scalar(rows * columns, dtype);
-          DequantizeArgs args{codes.data(), scales.data(), rows,  columns,
-                              block_size,   order,         dtype, out.data()};
-          ops().dequantize(args);
-          args.out = expected.data();
-          reference_ops().dequantize(args);
-          args.out = scalar.data();
-          cpu_ops(Isa::scalar).dequantize(args);
-          EXPECT_EQ(out.bytes(), scalar.bytes());
-          for (std::size_t i = 0; i < rows * columns; ++i) {
-            const float value = element(out.data(), i, dtype), wanted = element(expected.data(), i, dtype);
-            ASSERT_TRUE(f32_bits(value) == f32_bits(wanted) || (std::isnan(value) && std::isnan(wanted)))
-                << "seed 31, " << to_string(dtype) << ", block " << block_size << ", " << columns
-                << " columns: element " << i << " is " << value << ", not " << wanted;
-          }
-        }
-      }
-    }
-  }
-}
-
-TEST_P(Conformance, DequantizesPastTheCachesTheSame) {
-  constexpr std::size_t kRows = 16, kWide = 64, kBlocks = kRows * kWide / 32;
-  alignas(64) std::byte out[kRows * kWide * 4], expected[kRows * kWide * 4];
-  std::uint8_t codes[kBlocks * 16], scales[kBlocks];
-  Random random(37);
-  for (std::uint8_t& code : codes) code = static_cast<std::uint8_t>(random());
-  for (std::uint8_t& scale : scales) scale = static_cast<std::uint8_t>(random() % 255);
-  for (const Dtype dtype : kDtypes) {
-    for (const NibbleOrder order : {NibbleOrder::interleaved, NibbleOrder::split16}) {
-      DequantizeArgs args{codes, scales, kRows, kWide, 32, order, dtype, out, true};
-      ops().dequantize(args);
-      args.out = expected;
-      reference_ops().dequantize(args);
-      EXPECT_EQ(std::memcmp(out, expected, kRows * kWide * bytes_of(dtype)), 0)
-          << "seed 37, " << to_string(dtype);
-    }
-  }
-}
-
-TEST_P(Conformance, PassesOverMemoryAndWritesAllOfIt) {
-  alignas(64) std::byte in[64 * 40], out[64 * 9];
-  for (const bool streaming : {false, true}) {
-    std::memset(in, 0, sizeof in);
-    std::memset(out, 1, sizeof out);
-    ops().stream({in, sizeof in, out, sizeof out, streaming, 0});
-    for (const std::byte byte : out) ASSERT_EQ(byte, std::byte{0});
-    in[0] = std::byte{7};
-    ops().stream({in, sizeof in, out, sizeof out, streaming, 0});
-    EXPECT_NE(std::count(std::begin(out), std::end(out), std::byte{7}), 0);
-  }
-}
-
-TEST(CpuOps, BelongToTheInstructionSetThatTheListNames) {
-  struct Line {
-    Isa isa, codec, linear;
-  };
-  const Line lines[] = {
-#define MXFP4_ISA_NAME(name, codec, linear, features) {Isa::name, Isa::codec, Isa::linear},
-#include "mxfp4/base/isas.inc"
-#undef MXFP4_ISA_NAME
-  };
-  for (const Line& a : lines) {
-    for (const Line& b : lines) {
-      EXPECT_EQ(&cpu_ops(a.isa) == &cpu_ops(b.isa), a.codec == b.codec)
-          << to_string(a.isa) << " and " << to_string(b.isa);
-      EXPECT_EQ(&cpu_linear_ops(a.isa) == &cpu_linear_ops(b.isa), a.linear == b.linear)
-          << to_string(a.isa) << " and " << to_string(b.isa);
-    }
   }
 }
 
