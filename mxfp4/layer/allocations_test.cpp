@@ -1,4 +1,5 @@
-// Counts the allocations of the test program by replacing operator new.
+// Counts the allocations of the test program by replacing operator new and aligned_alloc, which workspaces
+// use.
 #include <atomic>
 #include <cstdlib>
 #include <new>
@@ -19,6 +20,11 @@ void operator delete(void* memory) noexcept {
 }
 void operator delete(void* memory, std::size_t) noexcept {
   std::free(memory);
+}
+extern "C" void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
+  ++count;
+  void* memory = nullptr;
+  return posix_memalign(&memory, alignment, size) == 0 ? memory : nullptr;
 }
 
 namespace mxfp4::test {

@@ -46,23 +46,25 @@ void ExpertLinear::gather(const DenseView& x, const std::int32_t* ids, int top_k
   check_input(kWho, x, columns());
   check_float(kWho, "y", dtype);
   const bool per_slot = x.rank() == 3;
-  if (x.rank() > 3 || top_k < 1 || (per_slot && x.shape[1] != top_k)) {
+  if (top_k < 0) fail(ErrorCode::invalid_argument, "{}: top_k is {}", kWho, top_k);
+  if (x.rank() > 3 || (per_slot && x.shape[1] != top_k)) {
     fail(ErrorCode::invalid_argument, "{}: x has shape {}, neither [T, {}] nor [T, {}, {}]", kWho,
          to_string(x.shape), columns(), top_k, columns());
   }
   const std::size_t slots = static_cast<std::size_t>(top_k), rows = rows_of(x);
-  const std::size_t tokens = per_slot ? rows / slots : rows;
+  const auto tokens = per_slot ? static_cast<std::size_t>(x.shape[0]) : rows;
   const ExpertRoutes routes(kWho, ids, tokens, slots, stack.count());
 
   const std::size_t unit = stack.unit(routes.most()), units = (stack.groups() + unit - 1) / unit;
-  const Context context = context_for(options.threads, stack.isa(), units * routes.active().size());
+  const Context context =
+      context_for(options.threads, stack.isa(), units * std::min(stack.count(), routes.slots()));
   const TokenRecords records(x, stack, options.activation, context);
   const std::size_t scratch_bytes = stack.scratch_bytes(routes.most());
   const std::size_t all_scratch = static_cast<std::size_t>(context.threads) * scratch_bytes;
-  const std::size_t token_bytes = whole_lines(routes.count() * sizeof(kernel::Token));
+  const std::size_t token_bytes = whole_lines(routes.slots() * sizeof(kernel::Token));
   Pieces pieces(memory_of_call(kWho, tokens, all_scratch + token_bytes + records.bytes()));
   std::byte* const scratch = pieces.take(all_scratch);
-  auto* const sorted = pieces.take<kernel::Token>(routes.count());
+  auto* const sorted = pieces.take<kernel::Token>(routes.slots());
   const TokenRecord* const made = records.run(pieces.take(records.bytes()));
   for (const ActiveExpert& expert : routes.active()) {
     const auto place = [&](std::size_t i) { return routes.place(expert.first + i); };

@@ -125,6 +125,7 @@ TEST_P(ExpertLinearTest, NamesWhatIsWrong) {
   EXPECT_EQ(message({3, 2, 64}, 3), "expert_linear: x has shape [3, 2, 64], neither [T, 64] nor [T, 3, 64]");
   EXPECT_EQ(message({1, 3, 2, 64}, 2),
             "expert_linear: x has shape [1, 3, 2, 64], neither [T, 64] nor [T, 2, 64]");
+  EXPECT_EQ(message({3, 64}, -1), "expert_linear: top_k is -1");
   EXPECT_EQ(error_of([] {
               stacked(Mxfp4View{nullptr, nullptr, {2, 32}});
             }).code(),

@@ -11,8 +11,8 @@ namespace mxfp4 {
 
 ExpertRoutes::ExpertRoutes(const std::string& who, const std::int32_t* ids, std::size_t tokens,
                            std::size_t top_k, std::size_t experts)
-    : top_k_(top_k) {
-  const std::size_t most = tokens * top_k;
+    : tokens_(tokens), top_k_(top_k) {
+  const std::size_t most = slots();
   if (most > std::numeric_limits<std::uint32_t>::max()) {
     fail(ErrorCode::invalid_argument, "{}: {} tokens with {} experts each are too many for one call", who,
          tokens, top_k);
@@ -45,7 +45,7 @@ ExpertRoutes::ExpertRoutes(const std::string& who, const std::int32_t* ids, std:
 }
 
 std::size_t ExpertRoutes::most() const noexcept {
-  std::size_t most = 0;
+  std::size_t most = tokens_;
   for (const ActiveExpert& expert : active()) most = std::max<std::size_t>(most, expert.count);
   return most;
 }

@@ -29,15 +29,17 @@ class ExpertRoutes {
                std::size_t experts);
 
   std::size_t count() const noexcept { return count_; }
+  std::size_t slots() const noexcept { return tokens_ * top_k_; }  ///< the most that count() can be
   std::span<const ActiveExpert> active() const noexcept { return {active_, active_count_}; }
   /// Of a route: token * top_k + slot.
   std::size_t place(std::size_t route) const noexcept { return places_[route]; }
   std::size_t token(std::size_t route) const noexcept { return places_[route] / top_k_; }
-  /// Routes of the expert that has the most.
+  /// No expert has more routes: the number of tokens, unless one of them names an expert twice. So memory for
+  /// a batch does not depend on who is chosen.
   std::size_t most() const noexcept;
 
  private:
-  std::size_t top_k_, count_ = 0, active_count_ = 0;
+  std::size_t tokens_, top_k_, count_ = 0, active_count_ = 0;
   ActiveExpert* active_ = nullptr;
   std::uint32_t* places_ = nullptr;
 };

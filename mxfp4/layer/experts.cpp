@@ -1,6 +1,7 @@
 #include "mxfp4/layer/experts.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <span>
 #include <vector>
@@ -56,7 +57,8 @@ class ExpertsCall {
         routes_(routes),
         activation_(options.activation),
         context_(context_for(options.threads, state.first.isa(),
-                             std::max(state.first.groups() * routes.active().size(), state.down.groups()))),
+                             std::max(state.first.groups() * std::min(state.down.count(), routes.slots()),
+                                      state.down.groups()))),
         most_(routes.most()) {}
 
   void run(const DenseView& x, const ExpertChoice& choice, Dtype dtype, std::byte* y);
@@ -65,7 +67,6 @@ class ExpertsCall {
   using Batch = std::span<const ActiveExpert>;
 
   Batch batch_at(std::size_t begin) const noexcept;
-  std::size_t largest_batch() const noexcept;
   void lay_out(Pieces& pieces, const ExpertChoice& choice, std::size_t tokens, bool in_place) noexcept;
   const TokenRecord* input_records(const DenseView& x, const ExpertChoice& choice) const;
   void sort_routes(const TokenRecord* records, const ExpertChoice& choice);
@@ -90,7 +91,7 @@ class ExpertsCall {
   const ExpertRoutes& routes_;
   Activation activation_;
   Context context_;
-  std::size_t most_;  ///< routes of one expert
+  std::size_t most_;  ///< of the routes of one expert
   // In the memory of the call:
   float* sums_ = nullptr;              ///< [T, H]
   float* weighted_ = nullptr;          ///< inputs times weights, [routes, H], if those are asked for
@@ -113,19 +114,10 @@ ExpertsCall::Batch ExpertsCall::batch_at(std::size_t begin) const noexcept {
   return active.subspan(begin, end - begin);
 }
 
-std::size_t ExpertsCall::largest_batch() const noexcept {
-  std::size_t largest = 0;
-  for (std::size_t begin = 0; begin < routes_.active().size();) {
-    const Batch batch = batch_at(begin);
-    largest = std::max(largest, routes_of(batch));
-    begin += batch.size();
-  }
-  return largest;
-}
-
 void ExpertsCall::lay_out(Pieces& pieces, const ExpertChoice& choice, std::size_t tokens,
                           bool in_place) noexcept {
-  const std::size_t count = routes_.count(), batch = largest_batch();
+  // Bounds that do not depend on who is chosen: memory that nobody needs has no pages.
+  const std::size_t count = routes_.slots(), batch = std::min(count, std::max(kBatchRoutes, most_));
   const std::size_t inputs = choice.weights_on_input ? count : tokens;
   sums_ = pieces.take<float>(in_place ? 0 : tokens * s_.hidden());
   weighted_ = pieces.take<float>(choice.weights_on_input ? count * s_.hidden() : 0);
@@ -301,10 +293,16 @@ Experts::Experts(const ExpertWeights& weights, const LayerOptions& options)
     if (s.first.order() != s.second.order()) {
       fail(ErrorCode::invalid_argument, "{}: gate and up have their nibbles in different orders", kWho);
     }
+    s.first.plan_for(s.second);  // both take the same records
   }
   s.unit = weights.unit;
   if (s.unit.size() != 1 && s.unit.size() != experts) {
     fail(ErrorCode::invalid_argument, "{}: {} gated units for {} experts", kWho, s.unit.size(), experts);
+  }
+  for (const GatedUnit& unit : s.unit) {
+    if (std::isfinite(unit.alpha) && std::isfinite(unit.beta) && unit.limit >= 0) continue;
+    fail(ErrorCode::invalid_argument, "{}: a gated unit with alpha {}, beta {}, limit {}", kWho, unit.alpha,
+         unit.beta, unit.limit);
   }
 }
 

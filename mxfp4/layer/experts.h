@@ -54,11 +54,12 @@ struct ExpertChoice {
 /// expert, and each expert's weights are read once per batch; experts that nobody chose are not touched.
 /// Results depend neither on the number of threads nor on the instruction set, and those of a token not on
 /// the tokens beside it. Movable; forward() may be called from several threads at once. After a first call
-/// with its largest batch, a thread allocates nothing more.
+/// with its largest batch, a thread allocates nothing more, whoever is chosen (no expert twice by a token).
 class Experts {
  public:
-  /// Throws Error invalid_argument for shapes that do not fit each other (named), unsupported if the machine
-  /// lacks the context's instruction set, out_of_memory.
+  /// Throws Error invalid_argument for shapes that do not fit each other (named) and a unit whose alpha or
+  /// beta is not finite or whose limit is NaN or below 0, unsupported if the machine lacks the context's
+  /// instruction set, out_of_memory.
   explicit Experts(const ExpertWeights& weights, const LayerOptions& options = {});
   Experts(Experts&&) noexcept;
   Experts& operator=(Experts&&) noexcept;

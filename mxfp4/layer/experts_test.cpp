@@ -151,6 +151,50 @@ TEST_P(ExpertsTest, PutsTheWeightsWhereTheyBelong) {
   for (std::size_t i = 0; i < y.size(); ++i) EXPECT_FLOAT_EQ(y[i], expected[i]);
 }
 
+// A block of up lies far above the others, and no block of gate: the records of the tokens must serve both.
+TEST_P(ExpertsTest, KeepsTheBoundWhereUpDiffersFromGate) {
+  constexpr std::size_t kHidden = 1024, kInner = 64, kBlocks = kHidden / 32;
+  ExpertModel model(1, kHidden, kInner);
+  model.alternate = false;
+  std::vector<float> x = test::normal(kHidden, 9);
+  for (std::size_t k = 96; k < 128; ++k) x[k] *= k == 100 ? 300.0f : 0.01f;
+  for (std::size_t i = 0; i < model.gate_up.scales.size(); ++i) {
+    const bool up = i / kBlocks >= kInner;
+    model.gate_up.scales[i] = up && i % kBlocks == 3 ? 128 : 118;
+    // Down copies its input, and gate is at its limit everywhere: y = 2^20 / 2 * up.
+  }
+  model.unit = {{0, 0, 0x1p20f}};
+  std::fill_n(model.gate_up_bias.begin(), kInner, 1e9f);
+  std::fill(model.gate_up_bias.begin() + kInner, model.gate_up_bias.end(), 0.0f);
+  std::fill(model.down_bias.begin(), model.down_bias.end(), 0.0f);
+  std::fill(model.down.scales.begin(), model.down.scales.end(), std::uint8_t{127});
+  std::fill(model.down.codes.begin(), model.down.codes.end(), std::uint8_t{0});
+  for (std::size_t n = 0; n < kHidden; ++n) {
+    const std::size_t k = n % kInner;
+    model.down.codes[(n * kInner + k) / 2] = k % 2 == 0 ? 0x02 : 0x20;  // 1
+  }
+  const std::int32_t expert = 0;
+  const float weight = 0x1p-19f;
+  std::vector<float> y(kHidden);
+  layer_of(model).forward(dense_view(x.data(), Dtype::f32, {1, kHidden}), {&expert, &weight, 1}, Dtype::f32,
+                          y.data());
+  y.resize(kInner);
+  const Mxfp4View up = rows_of_each(model.gate_up_matrices(), kInner, kInner).weights[0];
+  const auto error = test::relative_error(test::expected_linear(up, x, {}), y, kInner);
+  EXPECT_LE(error.rms, 0x1p-18);
+  EXPECT_LE(error.most, 0x1p-13);
+}
+
+TEST_P(ExpertsTest, TakesNoTokensAndNoExperts) {
+  const ExpertModel model(3, 64, 32);
+  const Experts layer = layer_of(model);
+  layer.forward(dense_view(nullptr, Dtype::f32, {0, 64}), {nullptr, nullptr, 2}, Dtype::f32, nullptr);
+  const std::vector<float> x(2 * 64, 1.0f);
+  std::vector<float> y(2 * 64, -7);
+  layer.forward(dense_view(x.data(), Dtype::f32, {2, 64}), {nullptr, nullptr, 0}, Dtype::f32, y.data());
+  EXPECT_EQ(y, std::vector<float>(2 * 64));
+}
+
 TEST_P(ExpertsTest, GivesZerosWhereNobodyIsChosen) {
   const ExpertModel model(3, 64, 32);
   ExpertBatch batch(model, 4, 2);
@@ -213,6 +257,32 @@ TEST_P(ExpertsTest, AllocatesNothingOnceItHasSeenABatch) {
   EXPECT_EQ(test::allocations(), before);
 }
 
+// Nor when other experts are chosen: few by many tokens, or many.
+TEST_P(ExpertsTest, AllocatesNothingWhoeverIsChosen) {
+  const ExpertModel model(64, 64, 32);
+  const Experts layer = layer_of(model);
+  constexpr std::int64_t kTokens = 600;
+  std::vector<float> y(kTokens * 64);
+  ExpertBatch batch(model, kTokens, 2, 5, 0);
+  const DenseView all = dense_view(batch.x.data(), Dtype::f32, {kTokens, 64}), one = all.slice(0, 0, 1);
+  const auto forward = [&](const DenseView& x, std::int32_t experts, Dtype dtype) {
+    for (std::size_t i = 0; i < batch.ids.size(); ++i) {
+      batch.ids[i] = static_cast<std::int32_t>(i % 2 + i / 2 * 2 % static_cast<std::size_t>(experts));
+    }
+    layer.forward(x, batch.choice(), dtype, y.data(), {Activation::exact, 4});
+  };
+  std::thread([&] {  // whose memory has not seen another layer
+    forward(all, 64, Dtype::bf16);
+    const std::size_t before = test::allocations();
+    for (const std::int32_t experts : {2, 32, 64}) {
+      forward(all, experts, Dtype::f32);
+      forward(one, experts, Dtype::f32);
+    }
+    EXPECT_EQ(test::allocations(), before);
+  })
+      .join();
+}
+
 TEST_P(ExpertsTest, ServesSeveralThreadsAtOnce) {
   const ExpertModel model(6, 160, 96);
   const Experts layer = layer_of(model);
@@ -266,6 +336,13 @@ TEST_P(ExpertsTest, NamesWhatIsWrong) {
   EXPECT_EQ(changed([](ExpertWeights& w) { w.down.bias.dtype = Dtype::i32; }),
             "experts: down: the bias is I32; F32, BF16 and F16 can be");
   EXPECT_EQ(changed([](ExpertWeights& w) { w.unit.resize(3); }), "experts: 3 gated units for 4 experts");
+  const float nan = std::nanf("");
+  for (const GatedUnit& unit :
+       {GatedUnit{nan, 0, 1}, GatedUnit{1, test::kInfinity, 1}, GatedUnit{1, 0, nan}, GatedUnit{1, 0, -2}}) {
+    EXPECT_EQ(changed([&](ExpertWeights& w) { w.unit = {unit}; }),
+              fmt::format("experts: a gated unit with alpha {}, beta {}, limit {}", unit.alpha, unit.beta,
+                          unit.limit));
+  }
 
   const Experts layer = layer_of(model);
   ExpertBatch batch(model, 3, 2, 5, 0);
@@ -281,6 +358,8 @@ TEST_P(ExpertsTest, NamesWhatIsWrong) {
   EXPECT_EQ(forward(dense_view(batch.x.data(), Dtype::f32, {3, 32}), Dtype::f32),
             "experts: x has shape [3, 32], not [..., 64]");
   EXPECT_EQ(forward(x, Dtype::f64), "experts: y is F64; F32, BF16 and F16 can be");
+  batch.top_k = -1;
+  EXPECT_EQ(forward(x, Dtype::f32), "experts: top_k is -1");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -76,15 +77,22 @@ class Choice {
   }
 
   void choose(const float* logits, std::int32_t* ids) {
-    const bool order_of_logits = options_.score == RouterScore::softmax && options_.correction.empty();
+    // Every score grows with its logit.
+    const bool order_of_logits = options_.correction.empty() && options_.groups == 1;
     const double normaliser = order_of_logits ? 0 : log_sum(logits);
     for (std::size_t e = 0; e < experts_; ++e) {
       const auto logit = static_cast<double>(logits[e]);
       biased_[e] = order_of_logits ? logit : score(logit, normaliser);
       if (!options_.correction.empty()) biased_[e] += static_cast<double>(options_.correction[e]);
     }
-    if (options_.groups > 1) keep_best_groups();
-    largest(biased_, experts_, ids, top_k());
+    if (options_.groups == 1) return largest(biased_, experts_, ids, top_k());
+    const std::size_t size = experts_ / groups(), kept = keep_best_groups(size);
+    largest(biased_, kept, ids, top_k());
+    for (std::size_t s = 0; s < top_k(); ++s) {
+      const auto place = static_cast<std::size_t>(ids[s]);
+      ids[s] = best_groups_[place / size] * static_cast<std::int32_t>(size) +
+               static_cast<std::int32_t>(place % size);
+    }
   }
 
   void weigh(const float* logits, const std::int32_t* ids, float* weights) {
@@ -132,8 +140,8 @@ class Choice {
     return std::sqrt(std::max(logit, 0.0) + std::log1p(std::exp(-std::fabs(logit))));
   }
 
-  void keep_best_groups() noexcept {
-    const std::size_t size = experts_ / groups();
+  /// Moves the biased scores of the best groups, in ascending order, to the front. Returns how many they are.
+  std::size_t keep_best_groups(std::size_t size) noexcept {
     for (std::size_t g = 0; g < groups(); ++g) {
       const double* const group = biased_ + g * size;
       std::int32_t best[2];
@@ -141,12 +149,12 @@ class Choice {
       group_scores_[g] = group[best[0]] + group[best[1]];
     }
     largest(group_scores_, groups(), best_groups_, top_groups());
-    for (std::size_t e = 0; e < experts_; ++e) {
-      const auto group = static_cast<std::int32_t>(e / size);
-      if (std::find(best_groups_, best_groups_ + top_groups(), group) != best_groups_ + top_groups())
-        continue;
-      biased_[e] = -std::numeric_limits<double>::infinity();
+    std::sort(best_groups_, best_groups_ + top_groups());
+    for (std::size_t i = 0; i < top_groups(); ++i) {
+      const double* const group = biased_ + static_cast<std::size_t>(best_groups_[i]) * size;
+      std::memmove(biased_ + i * size, group, size * sizeof(double));
     }
+    return top_groups() * size;
   }
 
   const RouterOptions& options_;

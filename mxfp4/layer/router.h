@@ -18,11 +18,12 @@ enum class RouterScore : std::uint8_t {
 
 /// From logits [E] to top_k experts and their weights:
 ///
-///   score = softmax, sigmoid or sqrt(softplus) of the logits
-///   biased = score + correction
-///   with groups > 1: a group is worth the sum of its two largest biased scores; only the best top_groups
-///   stay chosen: the top_k largest biased scores, in descending order, ties to the lower index weight =
-///   score, divided by the sum of those chosen if renormalize, times factor
+///   score    softmax, sigmoid or sqrt(softplus) of the logits
+///   biased   score + correction
+///   groups   if there are several: each is worth the sum of its two largest biased scores, and only experts
+///            of the best top_groups can be chosen
+///   chosen   the top_k largest biased scores, in descending order, ties to the lower index
+///   weight   score, divided by the sum of those chosen if renormalize, times factor
 struct RouterOptions {
   int top_k = 1;
   RouterScore score = RouterScore::softmax;

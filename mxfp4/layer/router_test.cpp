@@ -87,6 +87,17 @@ TEST(Router, KeepsTheGroupsWhoseTwoBestAreWorthMost) {
   EXPECT_EQ(choose({9, -9, 2, 2.5f, 1, 1}, options).ids, (Ids{0, 3}));
 }
 
+// Probabilities, not logits, say what a group is worth, and -infinity does not let other groups in.
+TEST(Router, ChoosesWithinTheBestGroupsOnly) {
+  RouterOptions options{.top_k = 2, .groups = 2, .top_groups = 1};
+  EXPECT_EQ(choose({2, 1.9f, 5, -10}, options).ids, (Ids{2, 3}));
+  const float infinity = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(choose({2, 1.9f, 5, -infinity}, options).ids, (Ids{2, 3}));
+  options.top_k = 3;
+  options.correction = {0, 0, 0, 0, 0, -infinity};
+  EXPECT_EQ(choose({1, 1, 1, 2, 3, 9}, options).ids, (Ids{4, 3, 5}));
+}
+
 TEST(Router, WeighsWhatIsChosenAlready) {
   const std::vector<float> logits = {0, std::log(3.0f), 5};
   Ids ids = {1, 0};

@@ -5,7 +5,7 @@
 
 namespace mxfp4::test {
 
-/// Calls of operator new, on any thread.
+/// Calls of operator new and aligned_alloc, on any thread.
 std::size_t allocations() noexcept;
 
 }  // namespace mxfp4::test

@@ -55,22 +55,21 @@ Spread spread_of(const kernel::LinearOps& ops, const Mxfp4View& matrix, std::siz
   return spread;
 }
 
-/// What every matrix keeps to: the smallest means and fill, and the largest squares, of any.
-void include(Spread& all, const Spread& one) {
-  if (one.means.empty()) return;  // zeros only
-  if (all.means.empty()) {
-    all = one;
+}  // namespace
+
+void Spread::widen(const Spread& other) {
+  if (other.means.empty()) return;  // zeros only
+  if (means.empty()) {
+    *this = other;
     return;
   }
-  for (std::size_t b = 0; b < all.means.size(); ++b) {
-    all.means[b] = std::min(all.means[b], one.means[b]);
-    all.squares[b] = std::max(all.squares[b], one.squares[b]);
+  for (std::size_t b = 0; b < means.size(); ++b) {
+    means[b] = std::min(means[b], other.means[b]);
+    squares[b] = std::max(squares[b], other.squares[b]);
   }
-  all.mean_square = std::max(all.mean_square, one.mean_square);
-  all.fill = std::min(all.fill, one.fill);
+  mean_square = std::max(mean_square, other.mean_square);
+  fill = std::min(fill, other.fill);
 }
-
-}  // namespace
 
 WeightStack::WeightStack(const std::string& who, std::vector<Mxfp4View> matrices, std::vector<float> bias,
                          const LayerOptions& options)
@@ -137,7 +136,7 @@ void WeightStack::sample_spread(const Context& context) {
   std::vector<Spread> spreads(count());
   parallel_for(context, count(),
                [&](int, std::size_t i) { spreads[i] = spread_of(ops(), matrices_[i], rows_, blocks()); });
-  for (const Spread& spread : spreads) include(spread_, spread);
+  for (const Spread& spread : spreads) spread_.widen(spread);
   spread_.means.resize(blocks());
   spread_.squares.resize(blocks());
 }
@@ -185,6 +184,11 @@ void WeightStack::inspect(const Context& context) {
 std::size_t WeightStack::memory() const noexcept {
   const std::size_t floats = spread_.means.size() + spread_.squares.size() + bias_.size();
   return bytes_ + infos_.size() * sizeof(kernel::GroupInfo) + odd_.size() + floats * sizeof(float);
+}
+
+void WeightStack::plan_for(const WeightStack& other) {
+  spread_.widen(other.spread_);
+  wide_ = wide_ || other.wide_;
 }
 
 kernel::TokenPlan WeightStack::plan(const float* x, Activation activation) const noexcept {

@@ -18,6 +18,9 @@ namespace mxfp4 {
 struct Spread {
   std::vector<float> means, squares;
   float mean_square = 1, fill = 1;
+
+  /// Keeps to `other` as well: the smallest means and fill, and the largest squares.
+  void widen(const Spread& other);
 };
 
 /// Matrices [N, K] in blocks of 32, packed or used where they lie, and their biases.
@@ -41,6 +44,8 @@ class WeightStack {
   bool packed() const noexcept { return packed_; }
   std::size_t memory() const noexcept;  ///< bytes that it owns
 
+  /// Plans are made for the matrices of `other` as well, which has as many rows and columns.
+  void plan_for(const WeightStack& other);
   /// What becomes of a token, and its record. The plan serves every matrix.
   kernel::TokenPlan plan(const float* x, Activation activation) const noexcept;
   std::size_t record_bytes(kernel::TokenFormat format) const noexcept;
