@@ -1,6 +1,5 @@
 #include "mxfp4/checkpoint/moe_config.h"
 
-#include <initializer_list>
 #include <optional>
 #include <string>
 
@@ -35,22 +34,19 @@ class Reader {
  public:
   Reader(const Json& object, std::string_view where) : object_(object), where_(where) {}
 
-  std::optional<double> number(std::initializer_list<const char*> names) const {
-    for (const char* const name : names) {
-      const auto found = object_.find(name);
-      if (found == object_.end() || found->is_null()) continue;
-      if (!found->is_number()) wrong(name, *found, "a number");
-      return found->get<double>();
-    }
-    return std::nullopt;
+  std::optional<double> number(const char* name) const {
+    const auto found = object_.find(name);
+    if (found == object_.end() || found->is_null()) return std::nullopt;
+    if (!found->is_number()) wrong(name, *found, "a number");
+    return found->get<double>();
   }
-  std::optional<int> count(std::initializer_list<const char*> names) const {
-    const std::optional<double> value = number(names);
+  std::optional<int> count(const char* name) const {
+    const std::optional<double> value = number(name);
     constexpr double kMost = 1 << 20;
     if (!value) return std::nullopt;
     if (*value < 1 || *value > kMost || *value != static_cast<double>(static_cast<int>(*value))) {
-      fail(ErrorCode::corrupt_file, "{}: '{}' is {}, not a number of experts or groups", where_,
-           *names.begin(), *value);
+      fail(ErrorCode::corrupt_file, "{}: '{}' is {}, not a number of experts or groups", where_, name,
+           *value);
     }
     return static_cast<int>(*value);
   }
@@ -97,18 +93,19 @@ MoeConfig parse_moe_config(std::string_view text, std::string_view where, bool g
     fail(ErrorCode::unsupported, "{}: 'hidden_act' is '{}'; silu can be", where, unit);
   }
   MoeConfig config;
-  const std::optional<int> top_k = reader.count({"num_experts_per_tok", "experts_per_token"});
+  std::optional<int> top_k = reader.count("num_experts_per_tok");
+  if (!top_k) top_k = reader.count("experts_per_token");
   if (!top_k) fail(ErrorCode::corrupt_file, "{}: 'num_experts_per_tok' is missing", where);
   config.top_k = *top_k;
   config.score = family.score;
   config.renormalize = family.asked ? reader.flag("norm_topk_prob", family.renormalize) : family.renormalize;
-  config.factor = static_cast<float>(reader.number({"routed_scaling_factor"}).value_or(1));
-  config.groups = reader.count({"n_group"}).value_or(1);
-  config.top_groups = reader.count({"topk_group"}).value_or(1);
+  config.factor = static_cast<float>(reader.number("routed_scaling_factor").value_or(1));
+  config.groups = reader.count("n_group").value_or(1);
+  config.top_groups = reader.count("topk_group").value_or(1);
   config.alpha =
-      static_cast<float>(reader.number({"swiglu_alpha"}).value_or(static_cast<double>(family.alpha)));
+      static_cast<float>(reader.number("swiglu_alpha").value_or(static_cast<double>(family.alpha)));
   config.beta = family.beta;
-  const double limit = reader.number({"swiglu_limit"}).value_or(static_cast<double>(family.limit));
+  const double limit = reader.number("swiglu_limit").value_or(static_cast<double>(family.limit));
   if (limit > 0) config.limit = static_cast<float>(limit);
   return config;
 }

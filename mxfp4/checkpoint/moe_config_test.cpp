@@ -69,6 +69,8 @@ TEST(MoeConfig, NamesWhatIsWrong) {
   EXPECT_EQ(message(R"({"model_type": "mixtral"})"), "config.json: 'num_experts_per_tok' is missing");
   EXPECT_EQ(message(R"({"model_type": "mixtral", "num_experts_per_tok": 0})"),
             "config.json: 'num_experts_per_tok' is 0, not a number of experts or groups");
+  EXPECT_EQ(message(R"({"model_type": "mixtral", "experts_per_token": 2.5})"),
+            "config.json: 'experts_per_token' is 2.5, not a number of experts or groups");
   EXPECT_EQ(message(R"({"model_type": "mixtral", "num_experts_per_tok": "two"})"),
             R"(config.json: 'num_experts_per_tok' is "two", not a number)");
   EXPECT_EQ(message(R"({"model_type": "mixtral", "num_experts_per_tok": 1e30})"),

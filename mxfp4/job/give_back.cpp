@@ -41,4 +41,23 @@ const Weight& find_mxfp4(const Checkpoint& checkpoint, const std::string& name, 
   return *weight;
 }
 
+const DenseView& dense_of(const Checkpoint& checkpoint, const Weight& weight) {
+  const Dtype dtype = weight.stored->dtype;
+  const bool floats = dtype == Dtype::f32 || dtype == Dtype::bf16 || dtype == Dtype::f16;
+  if (floats && !weight.is_quantized()) return weight.dense;
+  fail(ErrorCode::unsupported, "{}: '{}' is {}; F32, BF16 and F16 can be", checkpoint.files.path.string(),
+       weight.name, weight.is_quantized() ? "MXFP4" : to_string(dtype));
+}
+
+std::vector<float> vector_of(const Checkpoint& checkpoint, const Weight& weight, std::int64_t size) {
+  const DenseView& view = dense_of(checkpoint, weight);
+  if (view.shape != Shape{size}) {
+    fail(ErrorCode::corrupt_file, "{}: '{}' has shape {}, not [{}]", checkpoint.files.path.string(),
+         weight.name, to_string(view.shape), size);
+  }
+  std::vector<float> values(static_cast<std::size_t>(size));
+  copy_rows_f32(view, 0, 1, values.data());
+  return values;
+}
+
 }  // namespace mxfp4::job

@@ -1,6 +1,10 @@
 // Layers that are packed from a checkpoint's mapped files.
 #pragma once
 
+#include <cstdint>
+#include <string>
+#include <vector>
+
 #include "mxfp4/checkpoint/checkpoint.h"
 #include "mxfp4/layer/options.h"
 
@@ -12,5 +16,11 @@ LayerOptions giving_back(const Checkpoint& checkpoint, LayerOptions options);
 /// The quantised weight of that name, of `rank` dimensions. Throws Error invalid_argument if there is none,
 /// unsupported if it is not MXFP4 or of another rank.
 const Weight& find_mxfp4(const Checkpoint& checkpoint, const std::string& name, int rank);
+
+/// The elements of a dense weight. Throws Error unsupported if it is not F32, BF16 or F16.
+const DenseView& dense_of(const Checkpoint& checkpoint, const Weight& weight);
+
+/// The values of a vector of `size` elements. Throws also Error corrupt_file for another shape.
+std::vector<float> vector_of(const Checkpoint& checkpoint, const Weight& weight, std::int64_t size);
 
 }  // namespace mxfp4::job

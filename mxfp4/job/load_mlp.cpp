@@ -1,5 +1,6 @@
 #include "mxfp4/job/load_mlp.h"
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -80,7 +81,7 @@ class Layer {
     const Weight* bias = find(stem + "_bias");
     if (bias == nullptr) bias = find(stem + ".bias");
     return Matrices{stacked(find_mxfp4(checkpoint_, prefix_ + name, 3).quantized,
-                            bias == nullptr ? DenseView() : bias->dense),
+                            bias == nullptr ? DenseView() : dense_of(checkpoint_, *bias)),
                     {}};
   }
 
@@ -90,21 +91,28 @@ class Layer {
     const auto member = [&](std::int64_t expert) {
       return fmt::format("{}{}.{}", names_->experts, expert, name);
     };
-    std::int64_t count = 0;
-    while (find(member(count) + ".weight") != nullptr) ++count;
-    if (count == 0 || count != checkpoint_.config.experts.value_or(count)) {
-      find_mxfp4(checkpoint_, prefix_ + member(count) + ".weight", 2);  // there is none, which it says
+    std::int64_t listed = 0;
+    while (find(member(listed) + ".weight") != nullptr) ++listed;
+    const std::int64_t count = std::max<std::int64_t>(checkpoint_.config.experts.value_or(listed), 1);
+    if (listed > count) {
+      fail(ErrorCode::corrupt_file, "{}: '{}{}.weight' is one more than the {} experts of the config",
+           checkpoint_.files.path.string(), prefix_, member(count), count);
     }
+    const bool biases = find(member(0) + ".bias") != nullptr;
     for (std::int64_t expert = 0; expert < count; ++expert) {
-      all.matrices.weights.push_back(
-          find_mxfp4(checkpoint_, prefix_ + member(expert) + ".weight", 2).quantized);
+      const std::string path = prefix_ + member(expert);
+      const Mxfp4View matrix = find_mxfp4(checkpoint_, path + ".weight", 2).quantized;
+      all.matrices.weights.push_back(matrix);
       const Weight* const bias = find(member(expert) + ".bias");
-      if (bias == nullptr) continue;
-      const std::size_t begin = all.bias.size();
-      all.bias.resize(begin + static_cast<std::size_t>(bias->dense.elements()));
-      copy_rows_f32(bias->dense, 0, 1, all.bias.data() + begin);
+      if ((bias != nullptr) != biases) {
+        fail(ErrorCode::corrupt_file, "{}: of '{}0.{}' and '{}' only one has a bias",
+             checkpoint_.files.path.string(), prefix_ + names_->experts, name, path);
+      }
+      if (!biases) continue;
+      const std::vector<float> values = vector_of(checkpoint_, *bias, matrix.shape[0]);
+      all.bias.insert(all.bias.end(), values.begin(), values.end());
     }
-    if (!all.bias.empty()) {
+    if (biases) {
       all.matrices.bias = dense_view(all.bias.data(), Dtype::f32,
                                      {count, static_cast<std::int64_t>(all.bias.size()) / count});
     }
@@ -176,12 +184,12 @@ Router load_router(const Checkpoint& checkpoint, std::int64_t number) {
   const std::string router = names.router;
   const Weight* const correction = names.correction == nullptr ? nullptr : layer.find(names.correction);
   const Weight* const bias = layer.find(router + ".bias");
+  const DenseView& weight = dense_of(checkpoint, *layer.find(router + ".weight"));
   if (correction != nullptr) {
-    options.correction.resize(static_cast<std::size_t>(correction->dense.elements()));
-    copy_rows_f32(correction->dense, 0, 1, options.correction.data());
+    options.correction = vector_of(checkpoint, *correction, weight.rank() > 0 ? weight.shape[0] : 0);
   }
-  return Router(layer.find(router + ".weight")->dense,
-                bias == nullptr || bias == correction ? DenseView() : bias->dense, std::move(options));
+  const bool biased = bias != nullptr && bias != correction;
+  return Router(weight, biased ? dense_of(checkpoint, *bias) : DenseView(), std::move(options));
 }
 
 Mlp load_mlp(const Checkpoint& checkpoint, std::int64_t number, LayerOptions options) {

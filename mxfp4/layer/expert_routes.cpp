@@ -53,9 +53,9 @@ std::size_t ExpertRoutes::most() const noexcept {
 WeightStack stack_of(const std::string& who, const ExpertMatrices& matrices, const LayerOptions& options) {
   if (matrices.weights.empty()) fail(ErrorCode::invalid_argument, "{}: there are no weights", who);
   std::vector<float> bias;
-  if (matrices.bias.rank() > 0) {
-    const Shape& shape = matrices.weights.front().shape;
-    const Shape expected = {static_cast<std::int64_t>(matrices.weights.size()), shape.empty() ? 0 : shape[0]};
+  const Shape& shape = matrices.weights.front().shape;
+  if (matrices.bias.rank() > 0 && shape.size() == 2) {
+    const Shape expected = {static_cast<std::int64_t>(matrices.weights.size()), shape[0]};
     if (matrices.bias.shape != expected) {
       fail(ErrorCode::invalid_argument, "{}: the bias has shape {}, not {}", who,
            to_string(matrices.bias.shape), to_string(expected));

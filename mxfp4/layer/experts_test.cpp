@@ -195,6 +195,19 @@ TEST_P(ExpertsTest, TakesNoTokensAndNoExperts) {
   EXPECT_EQ(y, std::vector<float>(2 * 64));
 }
 
+TEST_P(ExpertsTest, HasAnySize) {
+  for (const auto& [hidden, intermediate] :
+       {std::pair{1, 1}, {2, 3}, {33, 1}, {1, 33}, {31, 65}, {32, 0}, {0, 32}, {0, 0}}) {
+    for (const bool alternate : {true, false}) {
+      ExpertModel model(1, hidden, intermediate);
+      model.alternate = alternate;
+      const ExpertBatch batch(model, 3, 1);
+      expect_near(model, batch, test::forward(layer_of(model), batch),
+                  fmt::format("{} x {}", hidden, intermediate));
+    }
+  }
+}
+
 TEST_P(ExpertsTest, GivesZerosWhereNobodyIsChosen) {
   const ExpertModel model(3, 64, 32);
   ExpertBatch batch(model, 4, 2);
@@ -333,6 +346,10 @@ TEST_P(ExpertsTest, NamesWhatIsWrong) {
             "experts: gate_up has shape [62, 64], not [64, 64]");
   EXPECT_EQ(changed([](ExpertWeights& w) { w.down.bias.shape[1] = 63; }),
             "experts: down: the bias has shape [4, 63], not [4, 64]");
+  EXPECT_EQ(changed([](ExpertWeights& w) {
+              w.down.weights[0].shape = {1, 64, 32};
+            }),
+            "experts: down: weight 0 has shape [1, 64, 32], not [N, K]");
   EXPECT_EQ(changed([](ExpertWeights& w) { w.down.bias.dtype = Dtype::i32; }),
             "experts: down: the bias is I32; F32, BF16 and F16 can be");
   EXPECT_EQ(changed([](ExpertWeights& w) { w.unit.resize(3); }), "experts: 3 gated units for 4 experts");
