@@ -1,0 +1,40 @@
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "mxfp4/layer/test_layer_internal.h"
+#include "mxfp4/layer/weight_stack_internal.h"
+
+namespace mxfp4 {
+namespace {
+
+using Floats = std::vector<float>;
+
+TEST(WeightStack, AnEnvelopeHasTheSmallestMeansAndTheLargestSquares) {
+  SpreadEnvelope all;
+  all.widen({{1, 0.5f}, {1, 2}, 1.5f});
+  all.widen({{0.75f, 2}, {3, 1}, 2});
+  all.widen({{1, 1}, {1, 1}, 1});
+  EXPECT_EQ(all.means, (Floats{0.75f, 0.5f}));
+  EXPECT_EQ(all.squares, (Floats{3, 2}));
+  EXPECT_EQ(all.mean_square, 2);
+}
+
+// A NaN scale anywhere: what is planned for both stacks keeps floats.
+TEST(WeightStack, PlansForAnotherStackWhoseScalesAreOdd) {
+  const Mxfp4Tensor plain = test::random_weight(32, 320, 120, 120, 1);
+  Mxfp4Tensor odd = plain;
+  odd.scales[17] = 255;
+  const Floats x = test::normal(320, 2);
+  for (const bool pack : {true, false}) {
+    WeightStack first("first", {plain.view()}, {}, {.pack = pack});
+    const WeightStack second("second", {odd.view()}, {}, {.pack = pack});
+    EXPECT_NE(first.plan(x.data(), kernel::Activation::exact).format, kernel::TokenFormat::floats);
+    EXPECT_EQ(second.plan(x.data(), kernel::Activation::exact).format, kernel::TokenFormat::floats);
+    first.plan_for(second);
+    EXPECT_EQ(first.plan(x.data(), kernel::Activation::exact).format, kernel::TokenFormat::floats);
+  }
+}
+
+}  // namespace
+}  // namespace mxfp4
