@@ -16,6 +16,19 @@ std::size_t checked_size(std::string_view call, Dtype dtype, const Shape& shape)
   return static_cast<std::size_t>(*bytes);
 }
 
+Activation activation_of(std::string_view call, std::int32_t activation) {
+  switch (activation) {
+    case MXFP4_EXACT:
+      return Activation::exact;
+    case MXFP4_INT8:
+      return Activation::int8;
+    case MXFP4_MXFP8:
+      return Activation::mxfp8;
+  }
+  fail(ErrorCode::invalid_argument, "{}: options->activation is {}, none of exact (0), int8 (1), mxfp8 (2)",
+       call, activation);
+}
+
 }  // namespace
 
 void require(std::string_view call, std::string_view name, const void* pointer) {
@@ -37,6 +50,19 @@ void require_at_least(std::string_view call, std::string_view name, const void* 
          needed);
   }
   if (needed > 0) require(call, name, pointer);
+}
+
+void require_count(std::string_view call, std::string_view name, const void* pointer, std::size_t count,
+                   std::size_t needed) {
+  if (count != needed) {
+    fail(ErrorCode::invalid_argument, "{}: {} has {} values, but must have {}", call, name, count, needed);
+  }
+  if (needed > 0) require(call, name, pointer);
+}
+
+bool flag_of(std::string_view call, std::string_view name, std::int32_t flag) {
+  if (flag == 0 || flag == 1) return flag == 1;
+  fail(ErrorCode::unsupported, "{}: {} is {}, neither 0 nor 1", call, name, flag);
 }
 
 int threads_of(std::string_view call, std::int32_t threads) {
@@ -97,6 +123,30 @@ Mxfp4View view_of(std::string_view call, std::string_view name, const mxfp4_matr
           {given.rows, given.columns},
           block_size,
           given.nibble_order == MXFP4_SPLIT16 ? NibbleOrder::split16 : NibbleOrder::interleaved};
+}
+
+LayerOptions layer_options_of(std::string_view call, const mxfp4_linear_options* given) {
+  constexpr std::size_t first = offsetof(mxfp4_linear_options, in_place) + sizeof(std::int32_t);
+  const mxfp4_linear_options known = known_part(call, "options", given, first);
+  LayerOptions options;
+  options.pack = !flag_of(call, "options->in_place", known.in_place);
+  options.context.threads = threads_of(call, known.threads);
+  return options;
+}
+
+ForwardArguments forward_arguments(std::string_view call, std::int64_t tokens, const Rows<const void*>& x,
+                                   const Rows<void*>& y, const mxfp4_forward_options* given) {
+  constexpr std::size_t first = offsetof(mxfp4_forward_options, threads) + sizeof(std::int32_t);
+  const mxfp4_forward_options known = known_part(call, "options", given, first);
+  const ForwardOptions options{activation_of(call, known.activation), threads_of(call, known.threads)};
+  if (known.x_stride < 0) {
+    fail(ErrorCode::invalid_argument, "{}: options->x_stride is {}, below 0", call, known.x_stride);
+  }
+  const std::int64_t stride = known.x_stride == 0 ? x.columns : known.x_stride;
+  const Dtype from = dtype_of(call, "x_dtype", x.dtype), to = dtype_of(call, "y_dtype", y.dtype);
+  require_at_least(call, "x", x.data, x.bytes, dense_bytes(call, from, tokens, x.columns, stride));
+  require_bytes(call, "y", y.data, y.bytes, dense_bytes(call, to, tokens, y.columns, y.columns));
+  return {{static_cast<const std::byte*>(x.data), from, {tokens, x.columns}, {stride, 1}}, to, options};
 }
 
 }  // namespace mxfp4::capi

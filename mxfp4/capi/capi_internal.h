@@ -9,6 +9,7 @@
 
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/capi/mxfp4.h"
+#include "mxfp4/layer/options.h"
 #include "mxfp4/tensor/mxfp4_tensor.h"
 #include "mxfp4/tensor/view.h"
 
@@ -38,6 +39,13 @@ void require_bytes(std::string_view call, std::string_view name, const void* poi
                    std::size_t needed);
 void require_at_least(std::string_view call, std::string_view name, const void* pointer, std::size_t bytes,
                       std::size_t needed);
+
+/// An array that must have `needed` values.
+void require_count(std::string_view call, std::string_view name, const void* pointer, std::size_t count,
+                   std::size_t needed);
+
+/// A flag of a caller's struct; throws Error unsupported unless it is 0 or 1.
+bool flag_of(std::string_view call, std::string_view name, std::int32_t flag);
 
 /// The threads to run on: 0 means all of this process, which are never exceeded.
 int threads_of(std::string_view call, std::int32_t threads);
@@ -80,5 +88,24 @@ Struct known_part(std::string_view call, std::string_view name, const Struct* gi
 }
 
 Mxfp4View view_of(std::string_view call, std::string_view name, const mxfp4_matrix* matrix);
+
+LayerOptions layer_options_of(std::string_view call, const mxfp4_linear_options* given);
+
+/// What a layer's forward() is called with.
+struct ForwardArguments {
+  DenseView x;
+  Dtype dtype;  ///< of y
+  ForwardOptions options;
+};
+/// A caller's array of rows.
+template <class Pointer>
+struct Rows {
+  std::int64_t columns;
+  Pointer data;
+  std::size_t bytes;
+  mxfp4_dtype dtype;
+};
+ForwardArguments forward_arguments(std::string_view call, std::int64_t tokens, const Rows<const void*>& x,
+                                   const Rows<void*>& y, const mxfp4_forward_options* given);
 
 }  // namespace mxfp4::capi

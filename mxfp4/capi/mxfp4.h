@@ -118,6 +118,7 @@ mxfp4_status mxfp4_dequantize(const mxfp4_matrix* matrix, void* out, size_t out_
 /// A Linear layer whose weight stays MXFP4: y = x W^T + bias.
 typedef struct mxfp4_linear mxfp4_linear;
 
+/// Of every kind of layer.
 typedef struct mxfp4_linear_options {
   size_t size;
   int32_t threads;   ///< to make the layer with
@@ -158,6 +159,91 @@ size_t mxfp4_linear_memory(const mxfp4_linear* layer);    ///< bytes that it own
 mxfp4_status mxfp4_linear_forward(const mxfp4_linear* layer, int64_t tokens, const void* x, size_t x_bytes,
                                   mxfp4_dtype x_dtype, void* y, size_t y_bytes, mxfp4_dtype y_dtype,
                                   const mxfp4_forward_options* options);
+
+/// The experts of a mixture, whose weights stay MXFP4:
+///
+///   gate = min(gate, limit), up = min(max(up, -limit), limit)
+///   y[t] = sum over the chosen s of weight[s] * (down(gate * sigmoid(alpha * gate) * (up + beta)) + bias)
+typedef struct mxfp4_experts mxfp4_experts;
+
+/// What E experts are made of. The matrices of a projection are one, in which those of the experts, [N, K]
+/// each, stand one below the other. Biases are [E, N], or none (null and 0).
+typedef struct mxfp4_expert_weights {
+  size_t size;
+  int64_t experts;              ///< E
+  const mxfp4_matrix* gate_up;  ///< [E * 2 I, H], rows alternately of gate and of up (gpt-oss); or null, and
+  const mxfp4_matrix* gate;     ///< [E * I, H] both apart
+  const mxfp4_matrix* up;       ///< [E * I, H]
+  const mxfp4_matrix* down;     ///< [E * H, I]
+  const float* gate_up_bias;
+  size_t gate_up_bias_count;
+  const float* gate_bias;
+  size_t gate_bias_count;
+  const float* up_bias;
+  size_t up_bias_count;
+  const float* down_bias;
+  size_t down_bias_count;
+  float
+      alpha;  ///< 0: 1. All three 0: gate * sigmoid(gate) * up, as Mixtral, Qwen3-MoE and DeepSeek-V3 have it
+  float beta;   ///< gpt-oss: alpha 1.702, beta 1, limit 7
+  float limit;  ///< 0: none
+} mxfp4_expert_weights;
+
+/// Which experts a batch goes to, [tokens, top_k].
+typedef struct mxfp4_expert_choice {
+  size_t size;
+  const int32_t* ids;  ///< -1: nobody, which adds nothing
+  size_t id_count;     ///< tokens * top_k
+  const float* weights;
+  size_t weight_count;  ///< tokens * top_k
+  int32_t top_k;
+  int32_t weights_on_input;  ///< 1: they multiply what goes into the experts, not what comes out of them
+} mxfp4_expert_choice;
+
+/// As mxfp4_linear_create().
+mxfp4_status mxfp4_experts_create(const mxfp4_expert_weights* weights, const mxfp4_linear_options* options,
+                                  mxfp4_experts** experts);
+
+/// Null is fine. No call of the experts may be under way.
+void mxfp4_experts_destroy(mxfp4_experts* experts);
+
+int64_t mxfp4_experts_count(const mxfp4_experts* experts);         ///< E; 0 for null
+int64_t mxfp4_experts_hidden(const mxfp4_experts* experts);        ///< H, of x and y; 0 for null
+int64_t mxfp4_experts_intermediate(const mxfp4_experts* experts);  ///< I; 0 for null
+size_t mxfp4_experts_memory(const mxfp4_experts* experts);         ///< bytes that they own; 0 for null
+
+/// x and y are [tokens, H], as of mxfp4_linear_forward(). An id that is neither -1 nor below E is refused.
+mxfp4_status mxfp4_experts_forward(const mxfp4_experts* experts, const mxfp4_expert_choice* choice,
+                                   int64_t tokens, const void* x, size_t x_bytes, mxfp4_dtype x_dtype,
+                                   void* y, size_t y_bytes, mxfp4_dtype y_dtype,
+                                   const mxfp4_forward_options* options);
+
+/// What logits are turned into before experts are chosen.
+enum {
+  MXFP4_SOFTMAX = 0,       ///< gpt-oss, Mixtral, Qwen3-MoE
+  MXFP4_SIGMOID = 1,       ///< DeepSeek-V3
+  MXFP4_SQRT_SOFTPLUS = 2  ///< DeepSeek-V4: sqrt(ln(1 + e^x))
+};
+
+/// All zero: softmax over those chosen, as gpt-oss and Mixtral have it.
+typedef struct mxfp4_route_options {
+  size_t size;
+  const float* correction;  ///< added to the scores for the choice alone, [experts]; null: nothing
+  size_t correction_count;
+  int32_t score;           ///< MXFP4_SOFTMAX, MXFP4_SIGMOID or MXFP4_SQRT_SOFTPLUS
+  int32_t no_renormalize;  ///< 1: weights are scores, which are not divided by the sum of those chosen
+  float factor;            ///< of the weights; 0: 1
+  int32_t groups;          ///< of experts, at least two in each; 0: 1
+  int32_t top_groups;      ///< groups that experts are chosen from, by the sum of their two best; 0: all
+  int32_t chosen;          ///< 1: ids are read, by a table of token ids for example, and only weighed
+} mxfp4_route_options;
+
+/// From logits [tokens, experts] to the ids and the weights of the top_k largest scores, in descending order,
+/// ties to the lower id; both are [tokens, top_k]. A NaN counts as larger than every number and makes the
+/// weights of its token NaN.
+mxfp4_status mxfp4_route(const void* logits, size_t logit_bytes, mxfp4_dtype dtype, int64_t tokens,
+                         int64_t experts, int32_t top_k, const mxfp4_route_options* options, int32_t* ids,
+                         size_t id_count, float* weights, size_t weight_count);
 
 #ifdef __cplusplus
 }  // extern "C"
