@@ -11,13 +11,15 @@ namespace {
 using Floats = std::vector<float>;
 
 TEST(WeightStack, AnEnvelopeHasTheSmallestMeansAndTheLargestSquares) {
-  SpreadEnvelope all;
-  all.widen({{1, 0.5f}, {1, 2}, 1.5f});
-  all.widen({{0.75f, 2}, {3, 1}, 2});
-  all.widen({{1, 1}, {1, 1}, 1});
+  Spread all;
+  all.widen({{1, 0.5f}, {1, 2}, 1.5f, 1});
+  all.widen({{0.75f, 2}, {3, 1}, 2, 0.25f});
+  all.widen({});  // of zeros only
+  all.widen({{1, 1}, {1, 1}, 1, 0.5f});
   EXPECT_EQ(all.means, (Floats{0.75f, 0.5f}));
   EXPECT_EQ(all.squares, (Floats{3, 2}));
   EXPECT_EQ(all.mean_square, 2);
+  EXPECT_EQ(all.fill, 0.25f);
 }
 
 // A NaN scale anywhere: what is planned for both stacks keeps floats.
