@@ -64,6 +64,11 @@ TEST(Router, HasTheOtherScores) {
   EXPECT_FLOAT_EQ(root.weights[1], std::sqrt(std::log(2.0f)));
 }
 
+TEST(Router, GivesZerosWhereEveryScoreIsZero) {
+  EXPECT_EQ(choose({-800, -800}, {.top_k = 2, .score = RouterScore::sigmoid}).weights,
+            (std::vector<float>{0, 0}));
+}
+
 TEST(Router, CorrectsTheChoiceAndNotTheWeights) {
   RouterOptions options{.top_k = 1, .score = RouterScore::sigmoid, .renormalize = false};
   options.correction = {0, 0, 5};
@@ -85,6 +90,9 @@ TEST(Router, KeepsTheGroupsWhoseTwoBestAreWorthMost) {
   EXPECT_EQ(choose({9, -9, 2, 2.5f, 1, 1}, options).ids, (Ids{3, 2}));
   options.top_groups = 3;
   EXPECT_EQ(choose({9, -9, 2, 2.5f, 1, 1}, options).ids, (Ids{0, 3}));
+  options.top_k = 3;
+  options.top_groups = 2;  // the last is worth most, the first comes second
+  EXPECT_EQ(choose({2, 1, -5, -5, 3, 3}, options).ids, (Ids{4, 5, 0}));
 }
 
 // Probabilities, not logits, say what a group is worth, and -infinity does not let other groups in.
