@@ -10,6 +10,7 @@
 #include "mxfp4/base/lost_pages.h"
 #include "mxfp4/base/memory.h"
 #include "mxfp4/checkpoint/test_model_internal.h"
+#include "mxfp4/job/test_resident_internal.h"
 #include "mxfp4/quantize/quantize.h"
 
 namespace mxfp4::job {
@@ -95,19 +96,13 @@ TEST(LoadLinear, HoldsNoMoreThanThePackedWeight) {
 #endif
   const TestDirectory directory;
   const Checkpoint checkpoint = open_checkpoint(write_model(directory, 1 << 14, 1 << 12));  // 35.6 MB
-  const auto resident = [] {
-    std::ifstream status("/proc/self/status");
-    std::uint64_t kilobytes = 0;
-    for (std::string line; std::getline(status, line);) {
-      if (line.starts_with("VmRSS:")) kilobytes = std::stoull(line.substr(6));
-    }
-    return kilobytes * 1024;
-  };
-  const std::uint64_t before = resident();
+  const std::uint64_t before = resident_bytes();
   std::uint64_t most = 0;
   LayerOptions options;
   options.context.threads = 1;
-  options.done_with = [&](std::span<const std::uint8_t>) { most = std::max(most, resident() - before); };
+  options.done_with = [&](std::span<const std::uint8_t>) {
+    most = std::max(most, resident_bytes() - before);
+  };
   const Linear layer = load_linear(checkpoint, "a", options);
   EXPECT_GT(most, layer.memory() * 9 / 10);
   EXPECT_LE(most, layer.memory() * 11 / 10);

@@ -1,6 +1,8 @@
 // Checkpoints that list their experts one by one, with something missing or of another shape.
 #include <algorithm>
+#include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -10,6 +12,7 @@
 
 #include "mxfp4/checkpoint/test_model_internal.h"
 #include "mxfp4/job/load_mlp.h"
+#include "mxfp4/job/test_resident_internal.h"
 
 namespace mxfp4::job {
 namespace {
@@ -18,10 +21,12 @@ namespace {
 class Listed {
  public:
   explicit Listed(const std::function<void(std::vector<safetensors::TensorSpec>&)>& change,
-                  const char* config = R"("num_local_experts": 4, "num_experts_per_tok": 2)") {
-    std::vector<safetensors::TensorSpec> tensors = {{kPrefix + "gate.weight", Dtype::bf16, {4, 64}}};
+                  const char* config = R"("num_local_experts": 4, "num_experts_per_tok": 2)",
+                  std::int64_t hidden = 64, std::int64_t inner = 32) {
+    std::vector<safetensors::TensorSpec> tensors = {{kPrefix + "gate.weight", Dtype::bf16, {4, hidden}}};
     for (int expert = 0; expert < 4; ++expert) {
-      for (const auto& [name, rows, columns] : {std::tuple{"w1", 32, 64}, {"w2", 64, 32}, {"w3", 32, 64}}) {
+      for (const auto& [name, rows, columns] :
+           {std::tuple{"w1", inner, hidden}, {"w2", hidden, inner}, {"w3", inner, hidden}}) {
         const std::string path = fmt::format("{}experts.{}.{}", kPrefix, expert, name);
         tensors.push_back({path + ".weight_packed", Dtype::u8, {rows, columns / 2}});
         tensors.push_back({path + ".weight_scale", Dtype::u8, {rows, columns / 32}});
@@ -42,6 +47,8 @@ class Listed {
     const std::size_t place = message.find(path);
     return place == std::string::npos ? message : message.erase(place, path.size());
   }
+
+  Checkpoint checkpoint() const { return open_checkpoint(directory_.path()); }
 
   static inline const std::string kPrefix = "model.layers.0.block_sparse_moe.";
 
@@ -93,6 +100,24 @@ TEST(LoadMlp, NamesWhatListedExpertsLack) {
             "invalid_argument: router: top_k is 5, of 4 experts");
   EXPECT_EQ(Listed([](Tensors& tensors) { tensors[0].dtype = Dtype::i32; }).error(),
             "unsupported: " + in + "gate.weight' is I32; F32, BF16 and F16 can be");
+}
+
+TEST(LoadMlp, HoldsNoMoreThanThePackedWeights) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer's own memory counts as the program's";
+#endif
+  const Listed model([](auto&) {}, R"("num_local_experts": 4, "num_experts_per_tok": 2)", 2048, 1024);
+  const Checkpoint checkpoint = model.checkpoint();  // 13.4 MB
+  const std::uint64_t before = resident_bytes();
+  std::uint64_t most = 0;
+  LayerOptions options;
+  options.context.threads = 1;
+  options.done_with = [&](std::span<const std::uint8_t>) {
+    most = std::max(most, resident_bytes() - before);
+  };
+  const Experts experts = load_experts(checkpoint, 0, options);
+  EXPECT_GT(most, experts.memory() * 8 / 10);
+  EXPECT_LE(most, experts.memory() * 12 / 10);
 }
 
 }  // namespace
