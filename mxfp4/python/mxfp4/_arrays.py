@@ -1,0 +1,110 @@
+"""Arrays of other packages, told apart without importing any of them but numpy."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    import torch
+    from numpy.typing import NDArray
+
+    Bytes: TypeAlias = NDArray[np.uint8]
+    Array: TypeAlias = "NDArray[Any] | SupportsDLPack"
+
+
+class SupportsDLPack(Protocol):
+    """An array in memory that speaks DLPack: torch's, JAX's, CuPy's, ..."""
+
+    @property
+    def shape(self) -> Any: ...
+    def __dlpack__(self, *, stream: Any = None) -> Any: ...
+    def __dlpack_device__(self) -> Any: ...
+
+
+def is_torch(x: object) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def readable(x: Any, what: str) -> tuple[Any, bool]:
+    """x as the extension reads it, and whether those are bfloat16's bits in uint16.
+
+    numpy hands arrays of ml_dtypes.bfloat16 to nobody, neither through DLPack nor as a buffer.
+    """
+    if isinstance(x, np.ndarray):
+        dtype = x.dtype
+        if dtype.char in "fe" and dtype.isnative:
+            return x, False
+        if dtype.kind == "V" and dtype.name == "bfloat16":
+            return x.view(np.uint16), True
+        order = "" if dtype.isnative else " in foreign byte order"
+        raise ValueError(f"{what} is {dtype.name}{order}, none of float32, float16, bfloat16")
+    if is_torch(x):
+        if x.device.type != "cpu":
+            raise ValueError(f"{what} lives on {x.device}: this computes on the CPU, so pass x.cpu()")
+        return x.detach(), False
+    return x, False
+
+
+def writable(out: Any, dtype: str, shape: tuple[int, ...], what: str) -> Any:
+    """`out` as the extension writes to it. Raises ValueError unless it has this dtype and shape."""
+    if tuple(out.shape) != shape:
+        raise ValueError(f"{what} has shape {tuple(out.shape)}, but must have {shape}")
+    if dtype_name(out.dtype) != dtype:
+        raise ValueError(f"{what} is {dtype_name(out.dtype)}, but must be {dtype}")
+    return readable(out, what)[0]
+
+
+def dtype_name(dtype: Any) -> str:
+    """ "bfloat16" for "bfloat16", np.dtype("bfloat16"), torch.bfloat16."""
+    if isinstance(dtype, str):
+        return dtype
+    if isinstance(dtype, np.dtype):
+        return dtype.name
+    if isinstance(dtype, type):  # np.float32, ml_dtypes.bfloat16
+        return dtype.__name__
+    return str(dtype).removeprefix("torch.")
+
+
+def numpy_dtype(name: str, what: str) -> np.dtype[Any]:
+    """numpy's dtype of that name; those that it learns from ml_dtypes, too."""
+    try:
+        return np.dtype(name)
+    except TypeError:
+        pass
+    try:
+        import ml_dtypes
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            f"{what} is {name}, which numpy knows with the package ml_dtypes only: pip install ml_dtypes",
+            name="ml_dtypes",
+        ) from None
+    try:
+        dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+        return dtype
+    except (AttributeError, TypeError):
+        raise ValueError(f"{what} is '{name}', which neither numpy nor this ml_dtypes knows") from None
+
+
+def bytes_of(x: Any, what: str) -> Bytes:
+    """Codes or scales as numpy's uint8 without gaps: a view where x lies so, else a copy."""
+    if is_torch(x):
+        import torch
+
+        x = x.detach().contiguous().view(torch.uint8).numpy()
+    array = np.asarray(x)
+    if array.dtype.itemsize != 1 or array.dtype.kind not in "uV":
+        raise ValueError(f"{what}: {array.dtype} holds no bytes; uint8 does")
+    return np.ascontiguousarray(array).view(np.uint8)
+
+
+def torch_bytes(array: Bytes) -> torch.Tensor:
+    """A torch tensor over the array's memory; over a copy if that is read-only, which torch cannot be."""
+    import torch
+
+    return torch.from_numpy(array if array.flags.writeable else array.copy())

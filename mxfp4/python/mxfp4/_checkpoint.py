@@ -1,0 +1,204 @@
+"""Checkpoints as mappings of names to tensors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mxfp4 import _core
+from mxfp4._arrays import is_torch, numpy_dtype
+from mxfp4._tensor import Tensor, _tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mxfp4._arrays import Bytes
+
+StrPath = str | os.PathLike[str]
+
+# Names of safetensors' dtypes -> numpy's, which ml_dtypes completes, and torch's where it is another.
+DTYPES = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "I8": "int8",
+    "U16": "uint16",
+    "I16": "int16",
+    "U32": "uint32",
+    "I32": "int32",
+    "U64": "uint64",
+    "I64": "int64",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F32": "float32",
+    "F64": "float64",
+    "C64": "complex64",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E8M0": "float8_e8m0fnu",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
+}
+FILE_DTYPES = {name: stored for stored, name in DTYPES.items()}
+
+
+class Checkpoint(Mapping[str, Any]):
+    """A checkpoint's weights by name; open() makes one.
+
+    Quantised weights are Tensors, dense ones arrays, both of the shape [..., N, K] that a Linear layer means: gpt-oss's
+    dense experts, stored as [E, K, N], are a transposed view. A weight is looked at when it is asked for, and its bytes
+    are read from the mapped file when they are used. Arrays keep the file mapped, and cannot be written to.
+    """
+
+    def __init__(
+        self, path: StrPath, *, convention: str = "", framework: Literal["numpy", "torch"] = "numpy"
+    ) -> None:
+        if framework not in ("numpy", "torch"):
+            raise ValueError(f"framework is {framework!r}, neither 'numpy' nor 'torch'")
+        self._file = _core.Checkpoint(path, convention)
+        self._names = dict.fromkeys(self._file.names())
+        self._framework = framework
+        self._path = os.fspath(path)
+
+    @property
+    def path(self) -> str:
+        """As it was given."""
+        return self._path
+
+    @property
+    def convention(self) -> str:
+        """How quantised weights are stored: "gpt-oss", "compressed-tensors", ..., "dense" if none are."""
+        return self._file.convention
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The model's config.json; empty if there is none."""
+        import json
+
+        return json.loads(self._file.config or "{}")  # type: ignore[no-any-return]
+
+    def __getitem__(self, name: str) -> Any:
+        dtype, shape, data, *scales = self._file.entry(name)
+        if scales:
+            *rows, columns = shape
+            codes, scales = data.reshape(*rows, columns // 2), scales[0].reshape(*rows, columns // 32)
+            return _tensor(codes, scales, tuple(shape), len(rows), 32)
+        if dtype not in DTYPES:
+            return data  # F4 and F6 without scales: several elements share a byte
+        if self._framework == "torch":
+            array: Any = _torch_copy(data, DTYPES[dtype], shape)
+        else:
+            array = data.view(numpy_dtype(DTYPES[dtype], f"'{name}'")).reshape(shape)
+        return array.swapaxes(-1, -2) if self._file.transposed(name) else array
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __repr__(self) -> str:
+        return f"<mxfp4.Checkpoint {self._path!r}: {len(self)} weights, {self.convention}>"
+
+
+def _torch_copy(data: Any, dtype: str, shape: list[int]) -> Any:
+    """A torch tensor with memory of its own: torch knows none that cannot be written to."""
+    import torch
+
+    tensor = torch.empty(shape, dtype=getattr(torch, dtype))
+    if data.size:
+        tensor.view(-1).view(torch.uint8).numpy()[:] = data
+    return tensor
+
+
+def open(
+    path: StrPath, *, convention: str | None = None, framework: Literal["numpy", "torch"] = "numpy"
+) -> Checkpoint:
+    """Open a checkpoint, a directory or a .safetensors file, as a mapping of names to tensors.
+
+    convention
+        What the files leave open: with "gpt-oss", stacked experts without a config are its [E, K, N].
+    framework
+        What dense weights are: "numpy" arrays over the mapped file, which need the package ml_dtypes if they are
+        bfloat16; or "torch" tensors, each with a copy of its bytes.
+
+    Reads headers only. Raises OSError, and ValueError where the files break a rule; the message says which.
+
+    >>> mxfp4.save("w.safetensors", {"w.weight": mxfp4.quantize(np.ones((2, 32), np.float32))})
+    ['w.safetensors']
+    >>> mxfp4.open("w.safetensors")
+    <mxfp4.Checkpoint 'w.safetensors': 1 weights, linear>
+    >>> mxfp4.open("w.safetensors")["w.weight"]
+    <mxfp4.Tensor shape=(2, 32), 34 bytes>
+    """
+    return Checkpoint(path, convention=convention or "", framework=framework)
+
+
+def save(
+    path: StrPath,
+    tensors: Mapping[str, Any],
+    *,
+    convention: str = "linear",
+    config: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+) -> list[str]:
+    """Write tensors as a checkpoint: `path` is a .safetensors file, or else a directory.
+
+    tensors
+        By name: Tensors quantised along their last axis in blocks of 32, K a multiple of 32, under the names that the
+        dense weights would have ("model.layers.0.mlp.up_proj.weight"); and arrays of numpy or torch.
+    convention
+        What quantised weights are called and how they are shaped: "linear", "gpt-oss", "openai", "compressed-tensors";
+        info()["formats"] says who reads them.
+    config
+        Of a directory: the model's config.json, into which what the convention says of the quantisation is put.
+    overwrite
+        Replace a `path` that exists.
+    progress
+        Called with bytes done and bytes in all.
+
+    Returns the names of the files. They appear whole or not at all.
+    Raises ValueError for what the convention cannot hold, with its name; OSError.
+    """
+    quantized: list[tuple[str, Bytes, Bytes, tuple[int, ...], int]] = []
+    dense: list[tuple[str, str, Any]] = []
+    for name, value in tensors.items():
+        if isinstance(value, Tensor):
+            if value.axis != len(value.shape) - 1:
+                raise ValueError(f"'{name}': quantised along axis {value.axis}; a file has the quantised axis last")
+            quantized.append((name, value.codes, value.scales, value.shape, value.block_size))
+        else:
+            dense.append((name, *_stored(name, value)))
+    text = ""
+    if config is not None:
+        import json
+
+        text = json.dumps(config, indent=2)
+    return _core.save(path, quantized, dense, convention, text, overwrite, progress)
+
+
+def _stored(name: str, value: Any) -> tuple[str, Any]:
+    """The file's dtype, and the elements as unsigned integers of its size."""
+    if is_torch(value):
+        import torch
+
+        value = value.detach()
+        if value.device.type != "cpu":
+            raise ValueError(f"'{name}' lives on {value.device}: pass it as .cpu()")
+        dtype = str(value.dtype).removeprefix("torch.")
+        size = value.element_size()
+        array = value.view({1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[size]).numpy()
+    else:
+        array = np.asarray(value)
+        dtype = array.dtype.name
+        if not array.dtype.isnative:
+            raise ValueError(f"'{name}' is {dtype} in foreign byte order")
+    if dtype not in FILE_DTYPES:
+        raise ValueError(f"'{name}' is {dtype}, which safetensors does not hold")
+    return FILE_DTYPES[dtype], array.view(f"u{array.itemsize}")

@@ -1,0 +1,95 @@
+"""Whole checkpoints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mxfp4 import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from mxfp4._checkpoint import StrPath
+
+
+def quantize_checkpoint(
+    source: StrPath,
+    out: StrPath,
+    *,
+    preset: str = "mxfp4",
+    scale: str | None = None,
+    nonfinite: str = "error",
+    format: str | None = None,
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    rules: Mapping[str, str] | None = None,
+    reference: StrPath | None = None,
+    imatrix: StrPath | None = None,
+    card: bool = True,
+    threads: int | None = None,
+    max_memory: int = 2 << 30,
+    overwrite: bool = False,
+    resume: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+) -> dict[str, Any]:
+    """Quantise a checkpoint to MXFP4: what `mxfp4 quantize SOURCE OUT` does, in bounded memory.
+
+    source, out
+        Model directories, or .safetensors files. `out` appears whole or not at all.
+    preset, scale, nonfinite
+        As quantize() takes them.
+    format
+        Names and layout of the result, one of info()["formats"]; by default what suits the model.
+    include, exclude
+        Patterns of weights to quantise alone, or to keep: exact names, dotted prefixes, globs, or "re:EXPRESSION".
+    rules
+        Pattern -> scale rule, or "keep"; the last that names a tensor decides.
+    reference
+        The MXFP4 original of `source`: its scales are kept where they are as good.
+    imatrix
+        A file of importances: llama.cpp's, or safetensors.
+    card
+        Write a README.md that says what was done, if `source` has none.
+    max_memory
+        Bytes of memory to use at most; mapped files do not count.
+    overwrite, resume
+        Replace an `out` that exists; go on from what a run that was cut short has finished.
+    dry_run
+        Write nothing: return the plan, and check that it could be carried out.
+    progress
+        Called with bytes done and bytes in all, a few times a second, on this thread. An exception from it, as
+        Ctrl-C, stops the job. With tqdm:
+
+            with tqdm(unit="B", unit_scale=True) as bar:
+                def progress(done, total):
+                    bar.total = total
+                    bar.update(done - bar.n)
+
+    Returns the report that `mxfp4 quantize --json` prints, as a dict. Warnings come as UserWarning.
+    Raises ValueError for arguments and files that are not right, OSError, MemoryError if `max_memory` is too small.
+    """
+    return _core.quantize_checkpoint(
+        source,
+        out,
+        preset,
+        scale,
+        nonfinite,
+        format or "",
+        _listed(include),
+        _listed(exclude),
+        [f"{pattern}={rule}" for pattern, rule in (rules or {}).items()],
+        reference or "",
+        imatrix or "",
+        card,
+        threads or 0,
+        max_memory,
+        overwrite,
+        resume,
+        dry_run,
+        progress,
+    )
+
+
+def _listed(patterns: Iterable[str]) -> list[str]:
+    return [patterns] if isinstance(patterns, str) else list(patterns)

@@ -1,0 +1,133 @@
+"""Linear layers whose weights stay MXFP4."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from mxfp4 import _core
+from mxfp4._arrays import is_torch, readable
+from mxfp4._checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from numpy.typing import ArrayLike
+
+    from mxfp4._tensor import Tensor
+
+A = TypeVar("A")
+
+
+class Linear:
+    """y[..., N] = x[..., K] W^T + bias, with W in MXFP4.
+
+    t
+        The weight, a Tensor of shape [N, K] quantised along K in blocks of 32.
+    bias
+        N values, or None.
+    activation
+        How x enters the product: "exact" (as it is given, accurate to about 2^-18), "int8" (8-bit integers, a scale for
+        each 32: faster), "mxfp8" (E4M3, a power-of-two scale for each 32).
+    pack
+        Copy the weight into the order that the kernels read fastest. Without it the layer uses t's own bytes, and is
+        made for few tokens at a time.
+    threads
+        How many to compute with; by default all processors that this process may use.
+
+    Results depend neither on threads, nor on the machine, nor on what stands beside a token in its batch. A layer may be
+    called from several threads at once. Raises ValueError for another shape, or a bias of another size.
+    """
+
+    __slots__ = ("__weakref__", "_layer", "activation")
+    _layer: _core.Linear
+    activation: str
+    """How x enters the product; may be set."""
+
+    def __init__(
+        self,
+        t: Tensor,
+        bias: ArrayLike | None = None,
+        *,
+        activation: str = "exact",
+        pack: bool = True,
+        threads: int | None = None,
+    ) -> None:
+        if len(t.shape) != 2 or t.axis != 1 or t.block_size != 32:
+            raise ValueError(f"Linear: the weight must be [N, K], quantised along K in blocks of 32, but it is {t!r}")
+        if is_torch(bias):
+            bias = bias.detach().float().numpy()  # type: ignore[union-attr]
+        values = None if bias is None else np.ascontiguousarray(bias, np.float32)
+        self._layer = _core.Linear(t.codes, t.scales, *t.shape, values, pack, threads or 0)
+        self.activation = activation
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        checkpoint: Checkpoint | str | PathLike[str],
+        name: str,
+        *,
+        activation: str = "exact",
+        pack: bool = True,
+        threads: int | None = None,
+    ) -> Linear:
+        """The layer of that name ("model.layers.0.self_attn.q_proj"), with its bias if the checkpoint has one.
+
+        While it is packed, pages of the file are given back: memory beyond the layer's own stays small. Without `pack`
+        the weight is used in the mapped file.
+        """
+        if not isinstance(checkpoint, Checkpoint):
+            checkpoint = Checkpoint(checkpoint)
+        layer = cls.__new__(cls)
+        layer._layer = _core.Linear.load(checkpoint._file, name, pack, threads or 0)
+        layer.activation = activation
+        return layer
+
+    def __call__(self, x: A) -> A:
+        """x [..., K] in float32, float16 or bfloat16, numpy's or torch's; returns [..., N] of the same kind.
+
+        NaN and infinity make the outputs of their own token NaN or infinite. There is no gradient: of a torch tensor
+        that asks for one it is a ValueError.
+        """
+        given: Any = x
+        if is_torch(given):
+            torch = sys.modules["torch"]
+            if given.requires_grad and torch.is_grad_enabled():
+                raise ValueError("Linear: has no gradient; call it under torch.no_grad(), or with x.detach()")
+            y = given.new_empty((*given.shape[:-1], self.out_features))
+        else:
+            if not isinstance(given, np.ndarray):
+                given = np.from_dlpack(given)
+            y = np.empty((*given.shape[:-1], self.out_features), given.dtype)
+        array, bf16 = readable(given, "Linear: x")
+        self._layer.forward(array, bf16, readable(y, "Linear: y")[0], self.activation)
+        return y  # type: ignore[no-any-return]
+
+    @property
+    def in_features(self) -> int:
+        """K, the inputs."""
+        return self._layer.columns
+
+    @property
+    def out_features(self) -> int:
+        """N, the outputs."""
+        return self._layer.rows
+
+    @property
+    def packed(self) -> bool:
+        """Whether the layer has a copy of the weight, or uses it where it lies."""
+        return self._layer.packed
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that this layer owns."""
+        return self._layer.memory
+
+    def __repr__(self) -> str:
+        return (
+            f"<mxfp4.Linear in_features={self.in_features}, out_features={self.out_features}, "
+            f"activation={self.activation!r}, {math.ceil(self.nbytes / 1024)} KiB>"
+        )

@@ -1,0 +1,84 @@
+// A job that writes files, as Python waits for it: with progress, warnings, and Ctrl-C.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <future>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <nanobind/nanobind.h>
+
+#include "mxfp4/job/progress.h"
+
+namespace mxfp4::python {
+
+/// Takes what a job says on its threads, for the thread that waits for it.
+class Relay : public job::Progress {
+ public:
+  void advance(std::uint64_t done, std::uint64_t total) override {
+    done_ = done;
+    total_ = total;
+  }
+  void warn(const std::string& message) override {
+    const std::lock_guard lock(mutex_);
+    warnings_.push_back(message);
+  }
+
+  /// Calls progress(done, total), unless it is None or nothing is new, and raises warnings. Under the GIL.
+  void tell(nanobind::handle progress) {
+    std::vector<std::string> warnings;
+    {
+      const std::lock_guard lock(mutex_);
+      warnings.swap(warnings_);
+    }
+    for (const std::string& warning : warnings) {
+      if (PyErr_WarnEx(PyExc_UserWarning, warning.c_str(), 1) != 0) throw nanobind::python_error();
+    }
+    const std::uint64_t done = done_;
+    if (progress.is_none() || done == told_) return;
+    told_ = done;
+    progress(done, total_.load());
+  }
+
+ private:
+  std::atomic<std::uint64_t> done_{0}, total_{0};
+  std::uint64_t told_ = 0;
+  std::mutex mutex_;
+  std::vector<std::string> warnings_;
+};
+
+/// Runs work() on a thread of its own; this one looks after Python meanwhile: signals, progress(done, total),
+/// warnings. If one of them raises, the job is told to stop, cleans up, and the exception goes on. `options`
+/// must be those of the job.
+template <class Work>
+auto run_job(job::Options& options, nanobind::handle progress, const Work& work) {
+  constexpr std::chrono::milliseconds kLook{50};
+  std::atomic<bool> stop{false};
+  Relay relay;
+  options.progress = &relay;
+  options.stop = &stop;
+  auto result = std::async(std::launch::async, work);
+  const auto wait = [&](std::chrono::milliseconds time) {
+    const nanobind::gil_scoped_release release;
+    return result.wait_for(time) == std::future_status::ready;
+  };
+  try {
+    while (!wait(kLook)) {
+      if (PyErr_CheckSignals() != 0) throw nanobind::python_error();
+      relay.tell(progress);
+    }
+    relay.tell(progress);
+  } catch (...) {
+    stop = true;
+    const nanobind::gil_scoped_release release;
+    result.wait();
+    throw;
+  }
+  return result.get();
+}
+
+}  // namespace mxfp4::python

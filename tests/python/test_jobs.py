@@ -1,0 +1,132 @@
+"""quantize_checkpoint(): the tool's bytes and report, progress, and Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Timer
+
+import numpy as np
+import pytest
+
+import mxfp4
+
+
+@pytest.fixture
+def model(root: Path) -> Path:
+    return root / "tests/data/models/tiny-llama/bf16"
+
+
+def content(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "options, arguments",
+    [
+        ({}, []),
+        ({"scale": "rceil", "format": "linear"}, ["--scale", "rceil", "--format", "linear"]),
+        ({"preset": "ggml", "card": False}, ["--preset", "ggml", "--no-card"]),
+        ({"exclude": ["*.up_proj.weight"]}, ["--exclude", "*.up_proj.weight"]),
+        ({"include": "*.up_proj.weight"}, ["--include", "*.up_proj.weight"]),
+        (
+            {"rules": {"*.down_proj.weight": "even", "model.layers.0": "keep"}},
+            ["--tensor", "*.down_proj.weight=even", "--tensor", "model.layers.0=keep"],
+        ),
+    ],
+)
+def test_it_writes_what_the_tool_writes_and_tells_the_same(options, arguments, model, tool, tmp_path):
+    report = mxfp4.quantize_checkpoint(model, tmp_path / "a", **options)
+    done = subprocess.run(
+        [tool, "quantize", model, tmp_path / "b", "--json", *arguments], capture_output=True, text=True, check=True
+    )
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+    expected = json.loads(done.stdout)
+    assert [tensor["name"] for tensor in report["tensors"]] == [tensor["name"] for tensor in expected["tensors"]]
+    for ours, theirs in zip(report["tensors"], expected["tensors"], strict=True):
+        assert {key: list(value) if isinstance(value, tuple) else value for key, value in ours.items()} == theirs
+    for key in ("quantized", "kept", "blocks", "lossless_blocks", "bytes_in", "bytes_out", "median_sqnr_db"):
+        assert report["totals"][key] == expected["totals"][key]
+    assert report["format"] == expected["format"] and report["files"] == expected["files"]
+
+
+def test_a_reference_gives_bytes_back(root: Path, tmp_path: Path, tool):
+    original = root / "tests/data/models/tiny-llama/compressed-tensors"
+    subprocess.run([tool, "dequantize", original, tmp_path / "dense"], check=True, capture_output=True)
+    mxfp4.quantize_checkpoint(tmp_path / "dense", tmp_path / "again", reference=original)
+    again, before = mxfp4.open(tmp_path / "again"), mxfp4.open(original)
+    for name, t in before.items():
+        if isinstance(t, mxfp4.Tensor):
+            np.testing.assert_array_equal(again[name].codes, t.codes)
+            np.testing.assert_array_equal(again[name].scales, t.scales)
+
+
+def test_a_plan_writes_nothing(model: Path, tmp_path: Path):
+    plan = mxfp4.quantize_checkpoint(model, tmp_path / "out", dry_run=True)
+    assert plan["totals"]["quantized"] > 0 and plan["totals"]["disk_needed"] > 0
+    assert "files" not in plan and list(tmp_path.iterdir()) == []
+
+
+def test_progress_is_told_on_the_callers_thread(model: Path, tmp_path: Path):
+    told = []
+    mxfp4.quantize_checkpoint(model, tmp_path / "out", progress=lambda *step: told.append((*step, threading.get_ident())))
+    done, total, _ = told[-1]
+    assert done == total > 0 and {step[2] for step in told} == {threading.get_ident()}
+    assert [step[0] for step in told] == sorted({step[0] for step in told})
+
+
+def test_an_exception_of_the_callers_ends_the_job(model: Path, tmp_path: Path):
+    def progress(done, total):
+        raise LookupError("enough")
+
+    with pytest.raises(LookupError, match="enough"):
+        mxfp4.quantize_checkpoint(model, tmp_path / "out", progress=progress)
+
+
+def test_warnings_are_those_of_python(model: Path, tmp_path: Path):
+    with pytest.warns(UserWarning, match="no tensor is quantised"):
+        mxfp4.quantize_checkpoint(model, tmp_path / "a", exclude=["*"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="no tensor is quantised"):
+            mxfp4.quantize_checkpoint(model, tmp_path / "b", exclude=["*"])
+
+
+@pytest.mark.parametrize(
+    "options, error, message",
+    [
+        ({"exclude": ["nothing"]}, ValueError, "nothing"),
+        ({"rules": {"lm_head": "best"}}, ValueError, "--tensor: 'best' is neither a scale rule nor 'keep'"),
+        ({"format": "best"}, ValueError, "best"),
+        ({"max_memory": 1000}, MemoryError, "1000"),
+        ({"imatrix": "/nowhere"}, OSError, "nowhere"),
+    ],
+)
+def test_errors_are_those_of_python(options, error, message, model: Path, tmp_path: Path):
+    with pytest.raises(error, match=message):
+        mxfp4.quantize_checkpoint(model, tmp_path / "out", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_ends_it_and_nothing_is_left(tmp_path: Path):
+    header = json.dumps({"w.weight": {"dtype": "BF16", "shape": [1 << 17, 1 << 12], "data_offsets": [0, 1 << 30]}})
+    with open(tmp_path / "zeros.safetensors", "wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header.encode())
+        file.truncate(8 + len(header) + (1 << 30))
+    with interrupted_after(0.05), pytest.raises(KeyboardInterrupt):
+        mxfp4.quantize_checkpoint(tmp_path / "zeros.safetensors", tmp_path / "out.safetensors", threads=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["zeros.safetensors"]
+
+
+@contextmanager
+def interrupted_after(seconds: float):
+    timer = Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
