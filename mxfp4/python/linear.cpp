@@ -35,8 +35,8 @@ struct Layer {
   int threads;
 };
 
-LinearOptions options_of(bool pack, int threads) {
-  LinearOptions options;
+LayerOptions options_of(bool pack, int threads) {
+  LayerOptions options;
   options.pack = pack;
   options.context = context_of(threads);
   return options;
@@ -45,7 +45,7 @@ LinearOptions options_of(bool pack, int threads) {
 Layer make(const Bytes& codes, const Bytes& scales, std::int64_t rows, std::int64_t columns,
            const std::optional<Floats>& bias, bool pack, int threads) {
   const Mxfp4View view = mxfp4_view("Linear", codes, scales, {rows, columns}, kBlockSize);
-  const LinearOptions options = options_of(pack, threads);
+  const LayerOptions options = options_of(pack, threads);
   const std::span<const float> values =
       bias ? std::span(bias->data(), bias->size()) : std::span<const float>();
   auto linear = [&] {
@@ -61,7 +61,7 @@ Layer make(const Bytes& codes, const Bytes& scales, std::int64_t rows, std::int6
 }
 
 Layer load(const CheckpointFile& file, std::string_view name, bool pack, int threads) {
-  const LinearOptions options = options_of(pack, threads);
+  const LayerOptions options = options_of(pack, threads);
   auto linear = [&] {
     const nb::gil_scoped_release release;
     return job::load_linear(*file.checkpoint, name, options);
