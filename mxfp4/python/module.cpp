@@ -36,6 +36,7 @@ NB_MODULE(_core, m) {
   });
   bind_tensor(m);
   bind_linear(m);
+  bind_experts(m);
   bind_checkpoint(m);
   bind_jobs(m);
   bind_info(m);

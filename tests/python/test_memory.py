@@ -76,6 +76,7 @@ bias = np.ones(4, np.float32)
 path = tempfile.mkdtemp() + "/x.safetensors"
 mxfp4.save(path, {"w": mxfp4.quantize(x), "d": x})
 out = np.empty_like(x)
+three = mxfp4.quantize(np.ones((2, 64, 64), np.float32))
 
 def failing(call, *arguments, **options):
     try:
@@ -90,6 +91,8 @@ def once():
     pickle.loads(pickle.dumps(t))
     for pack in (True, False):
         mxfp4.Linear(t, bias, pack=pack)(x)
+    mxfp4.Experts((three, three), three)(x, np.zeros((4, 1)), np.ones((4, 1)))
+    mxfp4.Router(x, top_k=2)(x)
     model = mxfp4.open(path)
     w, d = model["w"], model["d"]
     mxfp4.Linear.from_checkpoint(model, "w", pack=False)(d)
@@ -107,7 +110,7 @@ def check(call, times):
     for _ in range(times):
         call()  # until every cache and free list has what it wants
     gc.collect()
-    objects = (x, bias, out, mxfp4.Tensor, mxfp4.Checkpoint, mxfp4.Linear)
+    objects = (x, bias, out, mxfp4.Tensor, mxfp4.Checkpoint, mxfp4.Linear, three.codes)
     counts, blocks, before = [sys.getrefcount(o) for o in objects], sys.getallocatedblocks(), resident()
     for _ in range(times):
         call()

@@ -47,6 +47,9 @@ def t() -> mxfp4.Tensor:
 @pytest.fixture(scope="module")
 def calls(x, t, row):
     experts = mxfp4.Tensor(t.codes.reshape(16, -1, COLUMNS // 2), t.scales.reshape(16, -1, COLUMNS // 32))
+    up, down = (mxfp4.quantize(np.broadcast_to(row[:512], (4, n, 512))) for n in (1024, 512))
+    mixture = mxfp4.Experts(up, down, threads=1, activation="int8")
+    ids, weights = np.zeros((1 << 13, 2), np.int32), np.ones((1 << 13, 2), np.float32)
     layer = mxfp4.Linear(mxfp4.quantize(np.broadcast_to(row, (1024, COLUMNS))), threads=1, activation="int8")
     return {
         "quantize": lambda: mxfp4.quantize(x, threads=1),
@@ -55,10 +58,11 @@ def calls(x, t, row):
         "dequantize, transposed": lambda: experts.dequantize("float16", transpose=True),
         "error_stats": lambda: mxfp4.error_stats(x, t, threads=1),
         "Linear": lambda: layer(x[: 1 << 14]),
+        "Experts": lambda: mixture(x[: 1 << 13, :512], ids, weights),
     }
 
 
-NAMES = ["quantize", "quantize, axis 0", "dequantize", "dequantize, transposed", "error_stats", "Linear"]
+NAMES = ["quantize", "quantize, axis 0", "dequantize", "dequantize, transposed", "error_stats", "Linear", "Experts"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,6 +3,7 @@
     t = mxfp4.quantize(weight)              # numpy, torch, ml_dtypes: read where they lie
     w = t.dequantize()                      # the exact products, rounded once
     layer = mxfp4.Linear(t, bias)           # y = x W^T + bias on the 4-bit weight
+    mlp = mxfp4.Mlp.from_checkpoint("gpt-oss-20b", 0)
     model = mxfp4.open("model-mxfp4")       # a checkpoint as a mapping, read when asked for
     mxfp4.save("out.safetensors", {"w": t})
     mxfp4.quantize_checkpoint("model", "model-mxfp4")
@@ -18,6 +19,7 @@ values.
 
 from mxfp4._checkpoint import Checkpoint, open, save
 from mxfp4._core import version as _version
+from mxfp4._experts import Experts, Mlp, Router
 from mxfp4._info import info
 from mxfp4._jobs import quantize_checkpoint
 from mxfp4._linear import Linear
@@ -27,7 +29,10 @@ __version__ = _version()
 __all__ = [
     "Checkpoint",
     "ErrorStats",
+    "Experts",
     "Linear",
+    "Mlp",
+    "Router",
     "Tensor",
     "dequantize",
     "error_stats",

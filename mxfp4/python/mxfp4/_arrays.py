@@ -51,6 +51,27 @@ def readable(x: Any, what: str) -> tuple[Any, bool]:
     return x, False
 
 
+def layer_input(x: Any, what: str) -> Any:
+    """x as an array of numpy's or torch's. Raises ValueError if a gradient is asked for."""
+    if is_torch(x):
+        if x.requires_grad and sys.modules["torch"].is_grad_enabled():
+            raise ValueError(f"{what}: has no gradient; call it under torch.no_grad(), or with x.detach()")
+        return x
+    return x if isinstance(x, np.ndarray) else np.from_dlpack(x)
+
+
+def new_like(x: Any, shape: tuple[int, ...]) -> Any:
+    """An array of x's package and dtype, to be written to."""
+    return x.new_empty(shape) if is_torch(x) else np.empty(shape, x.dtype)
+
+
+def floats_of(x: Any) -> NDArray[np.float32]:
+    """A bias, or other numbers that are few, as numpy's float32 without gaps."""
+    if is_torch(x):
+        x = x.detach().float().numpy()
+    return np.ascontiguousarray(x, np.float32)
+
+
 def writable(out: Any, dtype: str, shape: tuple[int, ...], what: str) -> Any:
     """`out` as the extension writes to it. Raises ValueError unless it has this dtype and shape."""
     if tuple(out.shape) != shape:

@@ -106,6 +106,13 @@ class Checkpoint(Mapping[str, Any]):
         return f"<mxfp4.Checkpoint {self._path!r}: {len(self)} weights, {self.convention}>"
 
 
+def opened(checkpoint: Checkpoint | StrPath) -> _core.Checkpoint:
+    """A checkpoint as the extension holds it, opened if need be."""
+    if not isinstance(checkpoint, Checkpoint):
+        checkpoint = Checkpoint(checkpoint)
+    return checkpoint._file
+
+
 def _torch_copy(data: Any, dtype: str, shape: list[int]) -> Any:
     """A torch tensor with memory of its own: torch knows none that cannot be written to."""
     import torch

@@ -89,6 +89,73 @@ class Checkpoint:
     @property
     def config(self) -> str: ...
 
+Stack = tuple[Bytes, Bytes, tuple[int, ...], Floats | None]
+
+class Experts:
+    def __init__(
+        self,
+        gates: list[Stack],
+        down: Stack,
+        interleaved: bool,
+        alpha: float,
+        beta: float,
+        limit: float,
+        pack: bool,
+        threads: int,
+    ) -> None: ...
+    @staticmethod
+    def load(checkpoint: Checkpoint, layer: int, pack: bool, threads: int) -> Experts: ...
+    def forward(
+        self, x: object, bf16: bool, ids: NDArray[np.int32], weights: Floats, y: object, activation: str
+    ) -> None: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def hidden(self) -> int: ...
+    @property
+    def intermediate(self) -> int: ...
+    @property
+    def memory(self) -> int: ...
+
+class Router:
+    def __init__(
+        self,
+        weight: object,
+        bf16: bool,
+        bias: Floats | None,
+        top_k: int,
+        score: str,
+        renormalize: bool,
+        factor: float,
+        correction: Floats | None,
+        groups: int,
+        top_groups: int,
+    ) -> None: ...
+    @staticmethod
+    def load(checkpoint: Checkpoint, layer: int) -> Router: ...
+    def forward(self, x: object, bf16: bool, ids: NDArray[np.int32], weights: Floats, threads: int) -> None: ...
+    @property
+    def experts(self) -> int: ...
+    @property
+    def columns(self) -> int: ...
+    @property
+    def top_k(self) -> int: ...
+
+class Mlp:
+    @staticmethod
+    def load(checkpoint: Checkpoint, layer: int, pack: bool, threads: int) -> Mlp: ...
+    def forward(self, x: object, bf16: bool, y: object, activation: str) -> None: ...
+    @property
+    def experts(self) -> int: ...
+    @property
+    def hidden(self) -> int: ...
+    @property
+    def intermediate(self) -> int: ...
+    @property
+    def top_k(self) -> int: ...
+    @property
+    def memory(self) -> int: ...
+
 class Linear:
     def __init__(
         self, codes: Bytes, scales: Bytes, rows: int, columns: int, bias: Floats | None, pack: bool, threads: int

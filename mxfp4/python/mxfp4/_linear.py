@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-import sys
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, TypeVar
 
 from mxfp4 import _core
-from mxfp4._arrays import is_torch, readable
-from mxfp4._checkpoint import Checkpoint
+from mxfp4._arrays import floats_of, layer_input, new_like, readable
+from mxfp4._checkpoint import opened
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from numpy.typing import ArrayLike
 
+    from mxfp4._checkpoint import Checkpoint
     from mxfp4._tensor import Tensor
 
 A = TypeVar("A")
@@ -58,9 +56,7 @@ class Linear:
     ) -> None:
         if len(t.shape) != 2 or t.axis != 1 or t.block_size != 32:
             raise ValueError(f"Linear: the weight must be [N, K], quantised along K in blocks of 32, but it is {t!r}")
-        if is_torch(bias):
-            bias = bias.detach().float().numpy()  # type: ignore[union-attr]
-        values = None if bias is None else np.ascontiguousarray(bias, np.float32)
+        values = None if bias is None else floats_of(bias)
         self._layer = _core.Linear(t.codes, t.scales, *t.shape, values, pack, threads or 0)
         self.activation = activation
 
@@ -79,10 +75,8 @@ class Linear:
         While it is packed, pages of the file are given back: memory beyond the layer's own stays small. Without `pack`
         the weight is used in the mapped file.
         """
-        if not isinstance(checkpoint, Checkpoint):
-            checkpoint = Checkpoint(checkpoint)
         layer = cls.__new__(cls)
-        layer._layer = _core.Linear.load(checkpoint._file, name, pack, threads or 0)
+        layer._layer = _core.Linear.load(opened(checkpoint), name, pack, threads or 0)
         layer.activation = activation
         return layer
 
@@ -92,17 +86,9 @@ class Linear:
         NaN and infinity make the outputs of their own token NaN or infinite. There is no gradient: of a torch tensor
         that asks for one it is a ValueError.
         """
-        given: Any = x
-        if is_torch(given):
-            torch = sys.modules["torch"]
-            if given.requires_grad and torch.is_grad_enabled():
-                raise ValueError("Linear: has no gradient; call it under torch.no_grad(), or with x.detach()")
-            y = given.new_empty((*given.shape[:-1], self.out_features))
-        else:
-            if not isinstance(given, np.ndarray):
-                given = np.from_dlpack(given)
-            y = np.empty((*given.shape[:-1], self.out_features), given.dtype)
+        given = layer_input(x, "Linear")
         array, bf16 = readable(given, "Linear: x")
+        y = new_like(given, (*given.shape[:-1], self.out_features))
         self._layer.forward(array, bf16, readable(y, "Linear: y")[0], self.activation)
         return y  # type: ignore[no-any-return]
 
