@@ -9,6 +9,7 @@ void bind_tensor(nanobind::module_& m);
 void bind_linear(nanobind::module_& m);
 void bind_experts(nanobind::module_& m);
 void bind_checkpoint(nanobind::module_& m);
+void bind_selection(nanobind::module_& m);
 void bind_jobs(nanobind::module_& m);
 void bind_info(nanobind::module_& m);
 

@@ -38,6 +38,7 @@ NB_MODULE(_core, m) {
   bind_linear(m);
   bind_experts(m);
   bind_checkpoint(m);
+  bind_selection(m);
   bind_jobs(m);
   bind_info(m);
 }

@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import importlib.util
 import re
 import subprocess
 import sys
@@ -51,7 +52,8 @@ def mypy(*arguments, cwd: Path) -> tuple[int, str]:
 
 
 def test_the_package_is_clean(root: Path):
-    assert mypy("mxfp4/python/mxfp4", cwd=root) == (0, "")
+    torch = importlib.util.find_spec("torch") is not None  # without it nothing is known of the classes that are derived
+    assert mypy("mxfp4/python/mxfp4", *([] if torch else ["--exclude", "transformers"]), cwd=root) == (0, "")
 
 
 def test_a_callers_mistakes_are_found_and_nothing_else(tmp_path: Path):

@@ -1,0 +1,148 @@
+"""mxfp4.transformers: models whose Linear layers are replaced in place."""
+
+import copy
+import io
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+import mxfp4
+import mxfp4.transformers
+from mxfp4.transformers import QuantizedLinear, quantize_model
+
+
+class Block(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.up_proj, self.down_proj = torch.nn.Linear(64, 96), torch.nn.Linear(96, 64, bias=False)
+        self.odd = torch.nn.Linear(64, 64)
+        self.odd_inputs = torch.nn.Linear(40, 8)
+
+    def forward(self, x):
+        return self.down_proj(torch.nn.functional.silu(self.up_proj(x))) + self.odd(x)
+
+
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed_tokens = torch.nn.Embedding(16, 64)
+        self.layers = torch.nn.ModuleList(Block() for _ in range(2))
+        self.lm_head = torch.nn.Linear(64, 16)
+
+    def forward(self, ids):
+        x = self.embed_tokens(ids)
+        for layer in self.layers:
+            x = layer(x)
+        return self.lm_head(x)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(1)
+    return Model().eval()
+
+
+IDS = [[1, 2, 3], [4, 5, 6]]
+QUANTISED = [f"layers.{i}.{name}" for i in range(2) for name in ("up_proj", "down_proj", "odd")]
+
+
+def dequantised(model):
+    """The same model in plain torch, with the values that the 4-bit weights have."""
+    plain = copy.deepcopy(model)
+    for name, module in list(plain.named_modules()):
+        if isinstance(module, QuantizedLinear):
+            linear = torch.nn.Linear(module.in_features, module.out_features, bias=module.bias is not None)
+            linear.weight.data = module.tensor().torch()
+            if module.bias is not None:
+                linear.bias.data = module.bias.data
+            parent, _, child = name.rpartition(".")
+            setattr(plain.get_submodule(parent), child, linear)
+    return plain
+
+
+@pytest.mark.parametrize("pack", [True, False])
+def test_layers_are_replaced_and_compute_what_their_values_do(pack: bool, model):
+    ids = torch.tensor(IDS)
+    before = model(ids)
+    assert quantize_model(model, pack=pack) == QUANTISED
+    assert [name for name, module in model.named_modules() if isinstance(module, QuantizedLinear)] == QUANTISED
+    after = model(ids)
+    assert not torch.equal(before, after)
+    torch.testing.assert_close(after, dequantised(model)(ids), rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_to_be_skipped_is(model):
+    assert quantize_model(model, skip=["layers.0", "re:.*odd"]) == ["layers.1.up_proj", "layers.1.down_proj"]
+    with pytest.raises(ValueError, match="skip: 'nothing' matches no Linear layer"):
+        quantize_model(model, skip="nothing")
+    with pytest.warns(UserWarning, match="none of 7 Linear layers was quantised"):
+        assert quantize_model(model, skip="layers.*") == []
+
+
+def test_a_layer_that_cannot_be_quantised_is_named(model):
+    model.layers[1].odd.weight.data[3, 5] = np.nan
+    with pytest.raises(ValueError, match=r"'layers.1.odd': quantize: element \[3, 5\] is NaN"):
+        quantize_model(model)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_gradient_goes_through_to_the_inputs(dtype, model):
+    quantize_model(model)
+    layer = model.layers[0].up_proj
+    x = torch.randn(2, 3, 64, dtype=dtype, requires_grad=True)
+    y = layer(x)
+    y.backward(torch.ones_like(y))
+    expected = torch.ones(2, 3, 96) @ layer.tensor().torch()
+    torch.testing.assert_close(x.grad.float(), expected, rtol=2e-2 if dtype is torch.bfloat16 else 1e-5, atol=0.1 if dtype is torch.bfloat16 else 1e-5)
+    assert x.grad.dtype == dtype
+    large = QuantizedLinear(mxfp4.quantize(torch.randn(2100, 40)))  # more rows than are expanded at once, and a short block
+    z = torch.randn(4, 40, requires_grad=True)
+    large(z).square().sum().backward()
+    w = large.tensor().torch()
+    torch.testing.assert_close(z.grad, 2 * (z.detach() @ w.T) @ w, rtol=1e-3, atol=1e-2)
+
+
+def test_training_what_stands_before_the_layers_works(model):
+    quantize_model(model)
+    assert not any(p.requires_grad for m in model.modules() if isinstance(m, QuantizedLinear) for p in m.parameters())
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 1e-2)
+    target, losses = torch.tensor([[2, 3, 4], [5, 6, 7]]), []
+    for _ in range(20):
+        loss = torch.nn.functional.cross_entropy(model(torch.tensor(IDS)).flatten(0, 1), target.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 4
+
+
+def test_a_state_dict_brings_the_weights_over(model):
+    quantize_model(model)
+    ids = torch.tensor(IDS)
+    other = Model().eval()
+    quantize_model(other)
+    other(ids)  # has made its layers
+    stream = io.BytesIO()
+    torch.save(model.state_dict(), stream)
+    stream.seek(0)
+    state = torch.load(stream, weights_only=True)
+    assert state["layers.0.up_proj.codes"].dtype == torch.uint8
+    other.load_state_dict(state)
+    assert torch.equal(other(ids), model(ids))
+    assert torch.equal(copy.deepcopy(model)(ids), model(ids))
+
+
+def test_compiling_changes_nothing(model):
+    quantize_model(model)
+    ids = torch.tensor(IDS)
+    with torch.no_grad():
+        compiled = torch.compile(model, backend="eager")(ids)
+        assert torch.equal(compiled, model(ids))
+
+
+def test_another_dtype_of_the_model_is_that_of_its_outputs(model):
+    quantize_model(model)
+    assert model.to(torch.bfloat16)(torch.tensor(IDS)).dtype == torch.bfloat16
+    assert repr(model.layers[0].odd) == "QuantizedLinear(in_features=64, out_features=64, bias=True, mxfp4)"
