@@ -10,7 +10,7 @@
 #include "mxfp4/checkpoint/convention.h"
 #include "mxfp4/checkpoint/model_files.h"
 #include "mxfp4/checkpoint/problems.h"
-#include "mxfp4/tensor/mxfp4_tensor.h"
+#include "mxfp4/checkpoint/stored_blocks.h"
 #include "mxfp4/tensor/view.h"
 
 namespace mxfp4 {
@@ -25,7 +25,7 @@ struct Weight {
   /// The elements of a dense weight, [..., N, K] as a Linear layer means them: gpt-oss's stored [E, K, N]
   /// experts are seen transposed. Empty (rank 0, no data) for a sub-byte dtype.
   DenseView dense;
-  Mxfp4View quantized;  ///< the elements of a quantised weight
+  StoredBlocks quantized;  ///< the elements of a quantised weight
   /// Dense stacked experts that may be stored as [E, N, K] or as [E, K, N], and neither the names nor the
   /// config tell which. `dense` shows them as they are stored.
   bool orientation_unknown = false;

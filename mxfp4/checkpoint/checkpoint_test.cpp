@@ -20,7 +20,8 @@ std::vector<float> elements_of(const DenseView& view) {
   return elements;
 }
 
-std::vector<float> elements_of(const Mxfp4View& view) {
+std::vector<float> elements_of(const StoredBlocks& blocks) {
+  const Mxfp4View view = blocks.view();
   std::vector<float> elements;
   for (std::int64_t block = 0; block < view.blocks(); ++block) {
     for (std::size_t i = 0; i < kBlockSize; ++i) {

@@ -113,8 +113,8 @@ Pairs find_pairs(const ModelFiles& files, Problems* problems) {
   return pairs;
 }
 
-Mxfp4View view_of_pair(const StoredTensor& codes, const StoredTensor& scales) {
-  Mxfp4View view;
+StoredBlocks blocks_of_pair(const StoredTensor& codes, const StoredTensor& scales) {
+  StoredBlocks view;
   view.codes = reinterpret_cast<const std::uint8_t*>(codes.bytes.data());
   view.scales = reinterpret_cast<const std::uint8_t*>(scales.bytes.data());
   view.shape = scales.shape;

@@ -6,7 +6,7 @@
 
 #include "mxfp4/checkpoint/convention.h"
 #include "mxfp4/checkpoint/model_files.h"
-#include "mxfp4/tensor/mxfp4_tensor.h"
+#include "mxfp4/checkpoint/stored_blocks.h"
 
 namespace mxfp4 {
 
@@ -23,6 +23,6 @@ struct Pairs {
 Pairs find_pairs(const ModelFiles& files, Problems* problems = nullptr);
 
 /// The elements of a pair that find_pairs found.
-Mxfp4View view_of_pair(const StoredTensor& codes, const StoredTensor& scales);
+StoredBlocks blocks_of_pair(const StoredTensor& codes, const StoredTensor& scales);
 
 }  // namespace mxfp4

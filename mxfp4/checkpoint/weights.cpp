@@ -91,7 +91,7 @@ std::vector<Weight> read_weights(const ModelFiles& files, const Pairs& pairs, Pr
     if (const auto pair = pairs.scales_of.find(tensor); pair != pairs.scales_of.end()) {
       weight.name = names.of_quantized(*tensor, *pair->second);
       weight.scales = pair->second;
-      weight.quantized = view_of_pair(*tensor, *pair->second);
+      weight.quantized = blocks_of_pair(*tensor, *pair->second);
     } else {
       weight.name = names.of_dense(*tensor);
       if (bits_of(tensor->dtype) % 8 == 0) {

@@ -35,7 +35,7 @@ TEST(LoadLinear, MultipliesWithAWeightOfAModel) {
     const auto rows = static_cast<std::size_t>(layer.rows()),
                columns = static_cast<std::size_t>(layer.columns());
     std::vector<float> w(rows * columns);
-    dequantize(weight.quantized, Dtype::f32, w.data());
+    dequantize(weight.quantized.view(), Dtype::f32, w.data());
     std::vector<float> bias(rows);
     if (const Weight* const given = checkpoint.find(std::string(weight.module()) + ".bias")) {
       ++biases;

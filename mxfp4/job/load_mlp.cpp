@@ -80,7 +80,7 @@ class Layer {
     const std::string stem = name.ends_with(kWeight) ? name.substr(0, name.size() - kWeight.size()) : name;
     const Weight* bias = find(stem + "_bias");
     if (bias == nullptr) bias = find(stem + ".bias");
-    return Matrices{stacked(find_mxfp4(checkpoint_, prefix_ + name, 3).quantized,
+    return Matrices{stacked(find_mxfp4(checkpoint_, prefix_ + name, 3).quantized.view(),
                             bias == nullptr ? DenseView() : dense_of(checkpoint_, *bias)),
                     {}};
   }
@@ -101,7 +101,7 @@ class Layer {
     const bool biases = find(member(0) + ".bias") != nullptr;
     for (std::int64_t expert = 0; expert < count; ++expert) {
       const std::string path = prefix_ + member(expert);
-      const Mxfp4View matrix = find_mxfp4(checkpoint_, path + ".weight", 2).quantized;
+      const Mxfp4View matrix = find_mxfp4(checkpoint_, path + ".weight", 2).quantized.view();
       all.matrices.weights.push_back(matrix);
       const Weight* const bias = find(member(expert) + ".bias");
       if ((bias != nullptr) != biases) {

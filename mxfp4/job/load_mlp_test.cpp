@@ -111,7 +111,8 @@ TEST(LoadMlp, ComputesLayerZeroInPieces) {
   const Checkpoint checkpoint = open_checkpoint(kModels + "tiny-gpt-oss/hf-mxfp4");
   const std::string path = "model.layers.0.mlp.experts.";
   const auto matrices = [&](const std::string& name) {
-    return stacked(checkpoint.find(path + name)->quantized, checkpoint.find(path + name + "_bias")->dense);
+    return stacked(checkpoint.find(path + name)->quantized.view(),
+                   checkpoint.find(path + name + "_bias")->dense);
   };
   for (const bool pack : {true, false}) {
     const ExpertLinear gate_up(matrices("gate_up_proj"), {.pack = pack}),

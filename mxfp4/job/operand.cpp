@@ -62,17 +62,25 @@ void Operand::read(std::int64_t row, std::int64_t row_end, std::int64_t column, 
                                               : dense_.slice(-1, column, column_end);
     return copy_rows_f32(view, row, row_end, out);
   }
-  const Mxfp4View& view = weight_->quantized;
-  const auto expand = [&](std::int64_t stored_row, std::int64_t rows, float* to) {
-    const std::int64_t block = stored_row * view.blocks_per_row() + column / kBlockSize;
+  const StoredBlocks& blocks = weight_->quantized;
+  const auto expand = [&](std::int64_t first, std::int64_t count, std::int64_t begin, std::int64_t end,
+                          std::byte* scratch, float* to) {
+    const Mxfp4View rows = blocks.rows(first, count, 1, begin, end, scratch);
     kernel::cpu_ops(default_isa())
-        .dequantize({view.codes + block * (kBlockSize / 2), view.scales + block,
-                     static_cast<std::size_t>(rows), static_cast<std::size_t>(column_end - column),
-                     kBlockSize, view.order, Dtype::f32, to});
+        .dequantize({rows.codes, rows.scales, static_cast<std::size_t>(count),
+                     static_cast<std::size_t>(end - begin), kBlockSize, rows.order, Dtype::f32, to});
   };
-  const bool whole_rows = column == 0 && column_end == view.columns();
-  if (whole_rows && row_step_ == 1) return expand(first_row_ + row, row_end - row, out);
-  for (; row < row_end; ++row, out += column_end - column) expand(first_row_ + row * row_step_, 1, out);
+  const bool whole_rows = column == 0 && column_end == blocks.columns();
+  if (whole_rows && row_step_ == 1 && blocks.is_plain())
+    return expand(first_row_ + row, row_end - row, column, column_end, nullptr, out);
+  constexpr std::int64_t kStretch = 2048;
+  std::byte scratch[kStretch / kBlockSize * (kBlockSize / 2 + 1)];
+  for (; row < row_end; ++row, out += column_end - column) {
+    for (std::int64_t begin = column; begin < column_end; begin += kStretch) {
+      const std::int64_t end = std::min(begin + kStretch, column_end);
+      expand(first_row_ + row * row_step_, 1, begin, end, scratch, out + (begin - column));
+    }
+  }
 }
 
 void Operand::release(std::int64_t row, std::int64_t row_end) const {
@@ -80,7 +88,7 @@ void Operand::release(std::int64_t row, std::int64_t row_end) const {
   const auto all = static_cast<std::int64_t>(stored.size());
   std::int64_t begin = 0, end = 0;
   if (weight_->is_quantized()) {
-    const std::int64_t row_bytes = weight_->quantized.blocks_per_row() * (kBlockSize / 2);
+    const std::int64_t row_bytes = weight_->quantized.blocks_per_row() * weight_->quantized.code_pitch;
     begin = (first_row_ + row * row_step_) * row_bytes;
     end = (first_row_ + row_end * row_step_) * row_bytes;
   } else {

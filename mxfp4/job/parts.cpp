@@ -226,58 +226,58 @@ Part quantize_part(safetensors::TensorSpec codes, safetensors::TensorSpec scales
   return part;
 }
 
-Part dequantize_part(std::string name, const Mxfp4View& weight, Dtype dtype, bool transposed,
-                     const MappedFile* codes_map) {
+Part dequantize_part(std::string name, const StoredBlocks& weight, Dtype dtype, bool transposed,
+                     const MappedFile* map) {
   const std::size_t bytes = static_cast<std::size_t>(bits_of(dtype)) / 8;
-  const auto columns = weight.columns();
-  const auto code_bytes = static_cast<std::size_t>(columns / 2),
-             blocks = static_cast<std::size_t>(columns / kBlockSize);
+  const std::int64_t columns = weight.columns(), blocks = weight.blocks_per_row();
+  const auto done_with = [=](std::int64_t first_row, std::int64_t rows) {
+    if (map == nullptr) return;
+    const std::int64_t row_bytes = blocks * weight.code_pitch;
+    map->done_with({reinterpret_cast<const std::byte*>(weight.codes) + first_row * row_bytes,
+                    static_cast<std::size_t>(rows * row_bytes)});
+  };
   Part part;
-  part.input_bytes = static_cast<std::uint64_t>(weight.code_bytes() + weight.scale_bytes());
+  part.input_bytes = StoredBlocks::scratch_bytes(weight.blocks() * kBlockSize);
   if (!transposed) {
     const RowUnits units(weight.shape);
+    const std::size_t most = static_cast<std::size_t>(units.most() * columns) * bytes;
     part.outputs = {{std::move(name), dtype, weight.shape}};
     part.units = units.count();
-    part.unit_memory = static_cast<std::size_t>(units.most() * columns) * bytes;
+    part.unit_memory = most + (weight.is_plain() ? 0 : StoredBlocks::scratch_bytes(units.most() * columns));
     part.run = [=](std::size_t unit, std::byte* scratch, const Write& write) {
-      const auto first = static_cast<std::size_t>(units.begin(unit));
-      const std::size_t count = static_cast<std::size_t>(units.begin(unit + 1)) - first;
+      const std::int64_t first = units.begin(unit), count = units.begin(unit + 1) - first;
+      const Mxfp4View rows = weight.rows(first, count, 1, 0, columns, scratch + most);
       kernel::cpu_ops(default_isa())
-          .dequantize({weight.codes + first * code_bytes, weight.scales + first * blocks, count,
-                       static_cast<std::size_t>(columns), kBlockSize, weight.order, dtype, scratch});
+          .dequantize({rows.codes, rows.scales, static_cast<std::size_t>(count),
+                       static_cast<std::size_t>(columns), kBlockSize, rows.order, dtype, scratch});
       const std::size_t row_bytes = static_cast<std::size_t>(columns) * bytes;
-      write(0, first * row_bytes, {scratch, count * row_bytes});
-      if (codes_map != nullptr) {
-        codes_map->done_with(
-            {reinterpret_cast<const std::byte*>(weight.codes) + first * code_bytes, count * code_bytes});
-      }
+      write(0, static_cast<std::size_t>(first) * row_bytes,
+            {scratch, static_cast<std::size_t>(count) * row_bytes});
+      done_with(first, count);
     };
     return part;
   }
   // [E, N, K] to [E, K, N]: a unit expands some blocks of all rows of one expert and turns them round.
   const std::int64_t experts = weight.shape[0], n = weight.shape[1];
-  const std::int64_t blocks_per_unit =
-      std::clamp<std::int64_t>(kUnitElements / std::max<std::int64_t>(n * kBlockSize, 1), 1,
-                               std::max<std::int64_t>(columns / kBlockSize, 1));
-  const std::size_t units_per_expert = ceil_div(columns / kBlockSize, blocks_per_unit);
-  const std::size_t tile_bytes = static_cast<std::size_t>(n * blocks_per_unit * kBlockSize) * bytes;
+  const std::int64_t blocks_per_unit = std::clamp<std::int64_t>(
+      kUnitElements / std::max<std::int64_t>(n * kBlockSize, 1), 1, std::max<std::int64_t>(blocks, 1));
+  const std::size_t units_per_expert = ceil_div(blocks, blocks_per_unit);
+  const std::int64_t tile = n * blocks_per_unit * kBlockSize;
+  const std::size_t tile_bytes = static_cast<std::size_t>(tile) * bytes;
   part.outputs = {{std::move(name), dtype, {experts, columns, n}}};
   part.units = static_cast<std::size_t>(experts) * units_per_expert;
-  part.unit_memory = 2 * tile_bytes;
+  part.unit_memory = 2 * tile_bytes + StoredBlocks::scratch_bytes(tile);
   part.run = [=](std::size_t unit, std::byte* scratch, const Write& write) {
-    const std::size_t expert = unit / units_per_expert;
-    const std::size_t first_block = unit % units_per_expert * static_cast<std::size_t>(blocks_per_unit);
-    const std::size_t width =
-        std::min(static_cast<std::size_t>(blocks_per_unit), blocks - first_block) * kBlockSize;
-    dequantize_turned(weight, static_cast<std::int64_t>(expert), static_cast<std::int64_t>(first_block),
-                      blocks_per_unit, dtype, scratch, scratch + tile_bytes);
-    const std::size_t row_bytes = static_cast<std::size_t>(n) * bytes;
-    write(0, (expert * static_cast<std::size_t>(columns) + first_block * kBlockSize) * row_bytes,
-          {scratch + tile_bytes, width * row_bytes});
-    if (codes_map != nullptr && unit % units_per_expert + 1 == units_per_expert) {
-      const std::size_t size = static_cast<std::size_t>(n) * code_bytes;
-      codes_map->done_with({reinterpret_cast<const std::byte*>(weight.codes) + expert * size, size});
-    }
+    const auto expert = static_cast<std::int64_t>(unit / units_per_expert);
+    const std::int64_t begin =
+        static_cast<std::int64_t>(unit % units_per_expert) * blocks_per_unit * kBlockSize;
+    const std::int64_t end = std::min(begin + blocks_per_unit * kBlockSize, columns);
+    const Mxfp4View some = weight.rows(expert * n, n, 1, begin, end, scratch + 2 * tile_bytes);
+    dequantize_turned(some, 0, 0, blocks_per_unit, dtype, scratch, scratch + tile_bytes);
+    const std::int64_t row_bytes = n * static_cast<std::int64_t>(bytes);
+    write(0, static_cast<std::uint64_t>((expert * columns + begin) * row_bytes),
+          {scratch + tile_bytes, static_cast<std::size_t>((end - begin) * row_bytes)});
+    if (unit % units_per_expert + 1 == units_per_expert) done_with(expert * n, n);
   };
   return part;
 }

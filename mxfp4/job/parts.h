@@ -7,11 +7,11 @@
 #include <vector>
 
 #include "mxfp4/base/file.h"
+#include "mxfp4/checkpoint/stored_blocks.h"
 #include "mxfp4/codec/block.h"
 #include "mxfp4/container/tensor_file.h"
 #include "mxfp4/job/part.h"
 #include "mxfp4/kernel/ops.h"
-#include "mxfp4/tensor/mxfp4_tensor.h"
 #include "mxfp4/tensor/view.h"
 
 namespace mxfp4::job {
@@ -44,7 +44,7 @@ Part quantize_part(safetensors::TensorSpec codes, safetensors::TensorSpec scales
                    const Recipe& recipe, const Hints& hints, std::shared_ptr<StatsCollector> stats);
 
 /// A quantised weight [..., N, K] expanded to `dtype`; with `transposed`, [E, N, K] is written as [E, K, N].
-Part dequantize_part(std::string name, const Mxfp4View& weight, Dtype dtype, bool transposed,
-                     const MappedFile* codes_map);
+Part dequantize_part(std::string name, const StoredBlocks& weight, Dtype dtype, bool transposed,
+                     const MappedFile* map);
 
 }  // namespace mxfp4::job

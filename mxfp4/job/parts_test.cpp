@@ -122,10 +122,10 @@ TEST(DequantizePart, TurnsExpertsRound) {
   const Mxfp4Tensor quantised = quantize(stored.source().view);
   std::vector<std::uint16_t> plain(stored.values.size());
   dequantize(quantised.view(), Dtype::bf16, plain.data());
-  const Part straight = dequantize_part("w", quantised.view(), Dtype::bf16, false, nullptr);
+  const Part straight = dequantize_part("w", StoredBlocks(quantised.view()), Dtype::bf16, false, nullptr);
   EXPECT_EQ(straight.outputs[0].shape, (Shape{2, 700, 96 * 32}));
   EXPECT_EQ(run(straight)[0], as_bytes(plain));
-  const Part turned = dequantize_part("w", quantised.view(), Dtype::bf16, true, nullptr);
+  const Part turned = dequantize_part("w", StoredBlocks(quantised.view()), Dtype::bf16, true, nullptr);
   EXPECT_EQ(turned.outputs[0].shape, (Shape{2, 96 * 32, 700}));
   EXPECT_GT(turned.units, 2u);
   std::vector<std::uint16_t> expected(plain.size());
