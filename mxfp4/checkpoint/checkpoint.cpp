@@ -26,6 +26,18 @@ bool has_openai_names(const Checkpoint& checkpoint) {
   });
 }
 
+// Without a config: no other model has sinks, and experts with biases.
+bool looks_like_gpt_oss(const Checkpoint& checkpoint) {
+  bool sinks = false, biases = false;
+  for (const Weight& weight : checkpoint.weights) {
+    const std::string_view name = weight.name;
+    sinks = sinks || name.ends_with(".self_attn.sinks");
+    biases = biases || (name.find(".experts.") != std::string_view::npos &&
+                        (name.ends_with("_proj_bias") || name.ends_with("_proj.bias")));
+  }
+  return sinks && biases;
+}
+
 void recognise_gpt_oss(Checkpoint& checkpoint, const Convention* wanted) {
   const Convention* const gpt_oss = find_convention("gpt-oss");
   const Convention* const openai = find_convention("openai");
@@ -34,10 +46,17 @@ void recognise_gpt_oss(Checkpoint& checkpoint, const Convention* wanted) {
                   [](const Weight& weight) { return is_saved_as_blocks(*weight.stored); });
   const bool openai_names = has_openai_names(checkpoint);
   const bool told = checkpoint.files.config.empty() && wanted == gpt_oss;
-  checkpoint.gpt_oss = checkpoint.config.is_gpt_oss() || checkpoint.convention == gpt_oss ||
-                       checkpoint.convention == openai || saved_as_blocks || openai_names || told;
+  checkpoint.gpt_oss =
+      checkpoint.config.is_gpt_oss() || checkpoint.convention == gpt_oss || checkpoint.convention == openai ||
+      saved_as_blocks || openai_names || told ||
+      (checkpoint.has_quantized && checkpoint.files.config.empty() && looks_like_gpt_oss(checkpoint));
   if (checkpoint.gpt_oss && checkpoint.convention == nullptr)
     checkpoint.convention = openai_names ? openai : gpt_oss;
+}
+
+// MLX, whose stacked experts are modules like any other.
+bool stores_experts_apart(const Checkpoint& checkpoint) {
+  return checkpoint.convention != nullptr && checkpoint.convention->experts == ExpertLayout::apart;
 }
 
 // Shows dense stacked experts as [E, N, K].
@@ -73,6 +92,16 @@ std::string_view Weight::module() const noexcept {
   return module;
 }
 
+const Shape& Weight::shape() const noexcept {
+  return is_quantized() ? quantized.shape : other != nullptr ? other->shape : dense.shape;
+}
+
+std::vector<const StoredTensor*> Weight::tensors() const {
+  if (other != nullptr) return other->stored;
+  if (!is_quantized() || scales == stored) return {stored};
+  return {stored, scales};
+}
+
 std::string Checkpoint::convention_name() const {
   if (!foreign.empty()) return foreign;
   if (has_quantized) return convention->name;
@@ -92,14 +121,16 @@ Checkpoint open_checkpoint(const std::filesystem::path& path, std::string_view c
   Checkpoint checkpoint;
   checkpoint.files = open_model(path, problems);
   checkpoint.config = parse_config(checkpoint.files.config, (path / "config.json").native(), problems);
-  checkpoint.foreign = foreign_quantization(checkpoint.files, checkpoint.config);
+  Pairs pairs = find_pairs(checkpoint.files, checkpoint.config, wanted);
+  checkpoint.foreign = foreign_quantization(checkpoint.files, checkpoint.config, pairs);
   if (!checkpoint.foreign.empty()) {
     checkpoint.weights = read_weights(checkpoint.files, {}, problems);
     if (problems != nullptr) check_expectations(checkpoint, *problems);
     return checkpoint;
   }
-  const Pairs pairs = find_pairs(checkpoint.files, problems);
+  check_pairs(checkpoint.files, pairs, problems);
   checkpoint.convention = pairs.convention;
+  checkpoint.or_else = pairs.or_else;
   checkpoint.has_quantized = pairs.convention != nullptr;
   if (wanted != nullptr && checkpoint.has_quantized && checkpoint.convention != wanted) {
     fail(ErrorCode::invalid_argument, "{}: its weights are stored as {}, not {}", path.native(),
@@ -113,6 +144,12 @@ Checkpoint open_checkpoint(const std::filesystem::path& path, std::string_view c
   return checkpoint;
 }
 
+std::string dense_name(const Checkpoint& checkpoint, const Weight& weight) {
+  const std::optional<ExpertName> name = stacked_expert_name(weight);
+  if (!name || !stores_experts_apart(checkpoint)) return weight.name;
+  return name->bias ? weight.stored->name : weight.name + ".weight";
+}
+
 void check_readable(const Checkpoint& checkpoint) {
   if (checkpoint.foreign.empty()) return;
   fail(ErrorCode::unsupported, "{}: its weights are quantised as {}, which is not read",
@@ -120,6 +157,7 @@ void check_readable(const Checkpoint& checkpoint) {
 }
 
 bool dense_is_transposed(const Checkpoint& checkpoint, const Weight& weight) {
+  if (stores_experts_apart(checkpoint)) return false;
   const std::optional<ExpertName> name = stacked_expert_name(weight);
   return checkpoint.experts_transposed && name && !name->bias && !name->openai;
 }

@@ -9,6 +9,7 @@
 #include "mxfp4/checkpoint/config.h"
 #include "mxfp4/checkpoint/convention.h"
 #include "mxfp4/checkpoint/model_files.h"
+#include "mxfp4/checkpoint/other_codes.h"
 #include "mxfp4/checkpoint/problems.h"
 #include "mxfp4/checkpoint/stored_blocks.h"
 #include "mxfp4/tensor/view.h"
@@ -26,11 +27,18 @@ struct Weight {
   /// experts are seen transposed. Empty (rank 0, no data) for a sub-byte dtype.
   DenseView dense;
   StoredBlocks quantized;  ///< the elements of a quantised weight
+  /// The elements of a weight in another quantisation, which is neither `dense` nor is_quantized(); else
+  /// null.
+  OtherCodesPtr other;
   /// Dense stacked experts that may be stored as [E, N, K] or as [E, K, N], and neither the names nor the
   /// config tell which. `dense` shows them as they are stored.
   bool orientation_unknown = false;
 
   bool is_quantized() const noexcept { return scales != nullptr; }
+  /// Its elements, [..., N, K] of the matrix of a Linear layer.
+  const Shape& shape() const noexcept;
+  /// The tensors that it is stored in.
+  std::vector<const StoredTensor*> tensors() const;
   /// What a convention's suffixes are put after: the name without ".weight", or the name itself.
   std::string_view module() const noexcept;
 };
@@ -41,6 +49,8 @@ struct Checkpoint {
   ModelConfig config;
   const Convention* convention =
       nullptr;  ///< how quantised weights are stored, or would be; null: plain dense
+  /// Another convention that stores the same tensors, if nothing tells which of the two this is.
+  const Convention* or_else = nullptr;
   bool has_quantized = false;
   /// A gpt-oss model, under whatever names: its experts alone are quantised by default, and the rows of
   /// gate_up alternate between gate and up.
@@ -67,6 +77,9 @@ Checkpoint open_checkpoint(const std::filesystem::path& path, std::string_view c
 
 /// Throws Error unsupported if the weights are quantised in a way that is not read here.
 void check_readable(const Checkpoint& checkpoint);
+
+/// What a dense file of this model calls the weight: its name, but for the stacked experts of MLX.
+std::string dense_name(const Checkpoint& checkpoint, const Weight& weight);
 
 /// Whether a dense file of this model stores the weight with its last two dimensions exchanged.
 bool dense_is_transposed(const Checkpoint& checkpoint, const Weight& weight);

@@ -217,7 +217,7 @@ TEST(Completeness, OfAnotherQuantisationTheModulesCount) {
     }
     const std::string module = name.substr(0, name.rfind('.'));
     tensors.push_back({module + ".weight", Dtype::u8, {1, 16}});
-    tensors.push_back({module + ".weight_scale", Dtype::u8, {1, 1}});
+    tensors.push_back({module + ".weight_scale", Dtype::f8_e4m3, {1, 2}});
   }
   EXPECT_EQ(problems_of(tensors, config.c_str()), "");
   std::erase_if(tensors, [](const auto& tensor) {

@@ -48,4 +48,8 @@ ModelConfig parse_config(std::string_view text, std::string_view where, Problems
 std::string with_quantization(std::string_view text, std::string_view quantization,
                               std::optional<Dtype> dtype = std::nullopt);
 
+/// `text` with one member of the outer object set to a JSON value, or removed if that is empty. Throws Error
+/// corrupt_file if `text` is neither empty nor a JSON object.
+std::string with_member(std::string_view text, std::string_view name, std::string_view value);
+
 }  // namespace mxfp4

@@ -12,6 +12,13 @@
 namespace mxfp4 {
 namespace {
 
+/// What a convention says in config.json, under "quantization_config".
+nlohmann::json written(const char* convention, const std::vector<std::string>& left_alone,
+                       const char* key = "quantization_config") {
+  const auto texts = find_convention(convention)->texts({"{}", left_alone});
+  return nlohmann::json::parse(texts.at("config.json"))[key];
+}
+
 nlohmann::json quantization_of(const char* model) {
   return nlohmann::json::parse(read_file(test_model(model) / "config.json", 1 << 20))["quantization_config"];
 }
@@ -22,21 +29,21 @@ TEST(Convention, IsFoundByItsName) {
     EXPECT_EQ(find_convention(convention.name), &convention);
     names.insert(convention.name);
   }
-  EXPECT_EQ(names, (std::set<std::string>{"gpt-oss", "openai", "linear", "compressed-tensors"}));
+  EXPECT_EQ(names, (std::set<std::string>{"gpt-oss", "openai", "linear", "compressed-tensors", "quark",
+                                          "modelopt", "mlx", "deepseek-v4", "native"}));
   EXPECT_EQ(find_convention("gguf"), nullptr);
   EXPECT_EQ(find_convention(""), nullptr);
 }
 
 TEST(Convention, WritesTheConfigOfGptOss) {
-  const std::string text = find_convention("gpt-oss")->quantization_config({});
-  EXPECT_EQ(nlohmann::json::parse(text), quantization_of("tiny-gpt-oss/hf-mxfp4"));
+  EXPECT_EQ(written("gpt-oss", {}), quantization_of("tiny-gpt-oss/hf-mxfp4"));
 }
 
 TEST(Convention, GptOssListsTheExpertsLeftAloneByTheirModule) {
   const std::vector<std::string> left = {"lm_head", "model.layers.1.mlp.experts.down_proj",
                                          "model.layers.1.mlp.experts.gate_up_proj",
                                          "model.layers.1.self_attn.q_proj"};
-  const auto config = nlohmann::json::parse(find_convention("gpt-oss")->quantization_config(left));
+  const auto config = written("gpt-oss", left);
   EXPECT_EQ(config["modules_to_not_convert"],
             (std::vector<std::string>{"model.layers.*.self_attn", "model.layers.*.mlp.router",
                                       "model.embed_tokens", "lm_head", "model.layers.1.mlp.experts"}));
@@ -45,9 +52,8 @@ TEST(Convention, GptOssListsTheExpertsLeftAloneByTheirModule) {
 TEST(Convention, WritesTheConfigOfCompressedTensors) {
   const nlohmann::json expected = quantization_of("tiny-llama/compressed-tensors");
   const std::vector<std::string> ignore = expected["ignore"];
-  EXPECT_EQ(nlohmann::json::parse(find_convention("compressed-tensors")->quantization_config(ignore)),
-            expected);
-  const auto none = nlohmann::json::parse(find_convention("compressed-tensors")->quantization_config({}));
+  EXPECT_EQ(written("compressed-tensors", ignore), expected);
+  const auto none = written("compressed-tensors", {});
   EXPECT_EQ(none["ignore"], nlohmann::json::array());
 }
 

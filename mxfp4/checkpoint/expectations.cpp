@@ -1,5 +1,3 @@
-#include <nlohmann/json.hpp>
-
 #include "mxfp4/checkpoint/expectations_internal.h"
 #include "mxfp4/checkpoint/module_list.h"
 #include "mxfp4/checkpoint/report_internal.h"
@@ -52,9 +50,9 @@ void check_quantization_config(const Checkpoint& checkpoint, Problems& problems)
     return;
   }
   const Convention& convention = *checkpoint.convention;
-  if (convention.quantization_config == nullptr) return;
-  const nlohmann::json expected = nlohmann::json::parse(convention.quantization_config({}));
-  const std::string method = expected.value("quant_method", ""), format = expected.value("format", "");
+  if (convention.quant_method == nullptr) return;
+  const std::string method = convention.quant_method,
+                    format = convention.quant_format != nullptr ? convention.quant_format : "";
   if (config.quant_method != method || (!format.empty() && config.quant_format != format)) {
     report(&problems, ProblemKind::config, "",
            "weights are stored as {}, so config.json should say {}{}; it says {}", convention.name, method,

@@ -23,10 +23,6 @@ bool cut(std::string_view& text, std::string_view suffix) {
   return true;
 }
 
-const Shape& shape_of(const Weight& weight) {
-  return weight.is_quantized() ? weight.quantized.shape : weight.dense.shape;
-}
-
 }  // namespace
 
 std::optional<ExpertName> parse_expert_name(std::string_view name) {
@@ -51,7 +47,7 @@ std::optional<ExpertName> parse_expert_name(std::string_view name) {
 
 std::optional<ExpertName> stacked_expert_name(const Weight& weight) {
   std::optional<ExpertName> name = parse_expert_name(weight.name);
-  if (!name || shape_of(weight).size() != (name->bias ? 2 : 3)) return std::nullopt;
+  if (!name || weight.shape().size() != (name->bias ? 2 : 3)) return std::nullopt;
   return name;
 }
 
@@ -61,7 +57,7 @@ std::optional<bool> transposed_by_shape(std::span<const Weight> weights, std::in
     const std::optional<ExpertName> name = stacked_expert_name(weight);
     if (!name || name->bias || name->openai || weight.is_quantized()) continue;
     // The hidden size is K of all but the down projection.
-    const Shape& shape = shape_of(weight);
+    const Shape& shape = weight.shape();
     const bool down = name->matrix == ExpertMatrix::down;
     const bool as_stored = shape[down ? 1 : 2] == hidden_size;
     const bool transposed = shape[down ? 2 : 1] == hidden_size;
@@ -78,7 +74,7 @@ void check_expert_sizes(const Checkpoint& checkpoint, Problems* problems) {
     if (!name) continue;
     const bool down = name->matrix == ExpertMatrix::down;
     const int matrices = name->matrix == ExpertMatrix::gate_up ? 2 : 1;
-    const Shape& shape = shape_of(weight);
+    const Shape& shape = weight.shape();
     bool fits = shape[0] == config.experts.value_or(shape[0]);
     if (down) {
       fits = fits && shape[1] == config.hidden_size.value_or(shape[1]);
@@ -108,7 +104,7 @@ std::string StackedExperts::name(std::int64_t expert, const ExpertRows& part) co
 std::optional<StackedExperts> stacked_experts(const Checkpoint& checkpoint, const Weight& weight) {
   std::optional<ExpertName> name = stacked_expert_name(weight);
   if (!name) return std::nullopt;
-  const Shape& shape = shape_of(weight);
+  const Shape& shape = weight.shape();
   const std::int64_t rows = shape[1];
   StackedExperts experts{std::move(name->prefix), shape[0], name->bias, {}};
   switch (name->matrix) {

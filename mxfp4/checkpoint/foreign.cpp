@@ -19,12 +19,9 @@ struct Sign {
   bool own_name;  // no other project writes these tensors: the config has no better name
 };
 
-// The first row that any tensor fits decides: a DeepSeek-V4 checkpoint has FP8 matrices, too.
+// The first row that any tensor fits decides.
 constexpr Sign kSigns[] = {
-    {"native", ".weight", Dtype::f4, ".weight_scale", Dtype::f8_e8m0, true},
-    {"deepseek-v4", ".weight", Dtype::i8, ".scale", Dtype::f8_e8m0, true},
     {"mlx", ".weight", Dtype::u32, ".scales", kAny, true},
-    {"quark", ".weight", Dtype::u8, ".weight_scale", Dtype::u8, false},
     {"nvfp4", ".weight", Dtype::u8, ".weight_scale", Dtype::f8_e4m3, true},
     {"nvfp4", ".weight_packed", Dtype::u8, ".weight_scale", Dtype::f8_e4m3, true},
     {"pack-quantized", ".weight_packed", Dtype::i32, ".weight_scale", kAny, false},
@@ -66,29 +63,37 @@ bool is_packed(const StoredTensor& tensor) {
   }
 }
 
+// Codes of a convention whose names alone give them away.
 bool has_codes_suffix(const StoredTensor& tensor) {
   const auto has = [&](const Convention& convention) {
-    return tensor.name.ends_with(convention.codes_suffix);
+    return !convention.hides_codes() && tensor.name.ends_with(convention.codes_suffix);
   };
   return std::any_of(conventions().begin(), conventions().end(), has);
 }
 
 }  // namespace
 
-std::string foreign_quantization(const ModelFiles& files, const ModelConfig& config) {
+std::string foreign_quantization(const ModelFiles& files, const ModelConfig& config, const Pairs& pairs) {
   if (is_uqff(files)) return "uqff";
   const std::string& told =
       config.quant_method == "compressed-tensors" ? config.quant_format : config.quant_method;
   bool packed = false, codes = false;
   const Sign* found = std::end(kSigns);
   for (const auto& [name, tensor] : files.by_name) {
+    if (pairs.has(*tensor)) {
+      codes = true;
+      continue;
+    }
     packed = packed || is_packed(*tensor);
     codes = codes || has_codes_suffix(*tensor);
     for (const Sign* sign = std::begin(kSigns); sign < found; ++sign) {
       if (fits(*sign, *tensor, files)) found = sign;
     }
   }
-  if (found != std::end(kSigns)) return found->own_name || told.empty() ? found->name : told;
+  // Beside MXFP4 the config's name is that of the MXFP4.
+  const bool is_own =
+      found != std::end(kSigns) && (found->own_name || told.empty() || pairs.convention != nullptr);
+  if (found != std::end(kSigns)) return is_own ? found->name : told;
   // A method without a row here.
   return packed && !codes ? config.quant_method : "";
 }

@@ -27,13 +27,13 @@ std::string method(const char* name) {
 
 TEST(Foreign, IsListedAndRefused) {
   const Checkpoint checkpoint = open({{"a.weight", Dtype::u8, {4, 16}},
-                                      {"a.weight_scale", Dtype::u8, {4, 1}},
+                                      {"a.weight_scale", Dtype::f8_e4m3, {4, 2}},
                                       {"b.weight", Dtype::bf16, {4}}});
-  EXPECT_EQ(checkpoint.foreign, "quark");
-  EXPECT_EQ(checkpoint.convention_name(), "quark");
+  EXPECT_EQ(checkpoint.foreign, "nvfp4");
+  EXPECT_EQ(checkpoint.convention_name(), "nvfp4");
   EXPECT_EQ(checkpoint.weights.size(), 3u);
   EXPECT_TRUE(
-      has_all(error_of([&] { check_readable(checkpoint); }), {"unsupported", "model.safetensors", "quark"}));
+      has_all(error_of([&] { check_readable(checkpoint); }), {"unsupported", "model.safetensors", "nvfp4"}));
 }
 
 TEST(Foreign, NothingIsForeignInAPlainModel) {
@@ -51,9 +51,9 @@ TEST(Foreign, NothingIsForeignInAPlainModel) {
 
 TEST(Foreign, TensorsGiveTheQuantisationAway) {
   const Shape any = {4, 16};
-  EXPECT_EQ(foreign({{"a.weight", Dtype::f4, {4, 32}}, {"a.weight_scale", Dtype::f8_e8m0, {4, 1}}}),
-            "native");
-  EXPECT_EQ(foreign({{"a.weight", Dtype::u32, any}, {"a.scales", Dtype::u8, any}}), "mlx");
+  // MLX's modes in words are told apart by their numbers: 8 bits, and 16 elements to a scale.
+  EXPECT_EQ(foreign({{"a.weight", Dtype::u32, {4, 16}}, {"a.scales", Dtype::u8, {4, 2}}}), "mlx");
+  EXPECT_EQ(foreign({{"a.weight", Dtype::u32, {4, 16}}, {"a.scales", Dtype::u8, {4, 8}}}), "mlx");
   EXPECT_EQ(
       foreign(
           {{"a.weight", Dtype::u32, any}, {"a.scales", Dtype::bf16, any}, {"a.biases", Dtype::bf16, any}}),
@@ -67,19 +67,21 @@ TEST(Foreign, TensorsGiveTheQuantisationAway) {
   EXPECT_EQ(foreign({{"uqff.version.major", Dtype::u32, {}}, {"a.weight", Dtype::u8, any}}), "uqff");
 }
 
-TEST(Foreign, DeepSeekV4IsMoreThanItsFp8) {
-  EXPECT_EQ(foreign({{"a.weight", Dtype::f8_e4m3, {4, 16}},
-                     {"a.scale", Dtype::f8_e8m0, {1, 1}},
-                     {"z.w1.weight", Dtype::i8, {4, 16}},
-                     {"z.w1.scale", Dtype::f8_e8m0, {4, 1}}},
-                    R"({"quantization_config": {"quant_method": "fp8"}})"),
-            "deepseek-v4");
+TEST(Foreign, OtherQuantisationBesideMxfp4IsToldUnlessItIsRead) {
+  const Tensors experts = {{"z.w1.weight", Dtype::i8, {4, 16}}, {"z.w1.scale", Dtype::f8_e8m0, {4, 1}}};
+  const auto with_fp8 = [&](const char* suffix, const Shape& scales) {
+    Tensors tensors = experts;
+    tensors.push_back({"a.weight", Dtype::f8_e4m3, {4, 16}});
+    tensors.push_back({std::string("a") + suffix, Dtype::f8_e8m0, scales});
+    return foreign(tensors, method("fp8").c_str());
+  };
+  EXPECT_EQ(foreign(experts), "");
+  EXPECT_EQ(with_fp8(".scale", {1, 1}), "");
+  EXPECT_EQ(with_fp8(".scale", {4, 1}), "fp8");  // not one for 128 x 128
+  EXPECT_EQ(with_fp8(".weight_scale", {1, 1}), "fp8");
 }
 
 TEST(Foreign, TheConfigTellsTheWriter) {
-  const Tensors quark = {{"a.weight", Dtype::u8, {4, 16}}, {"a.weight_scale", Dtype::u8, {4, 1}}};
-  EXPECT_EQ(foreign(quark, method("quark").c_str()), "quark");
-  EXPECT_EQ(foreign(quark, method("modelopt").c_str()), "modelopt");
   const Tensors packed = {{"a.weight_packed", Dtype::i32, {4, 16}}, {"a.weight_scale", Dtype::bf16, {4, 1}}};
   EXPECT_EQ(foreign(packed, R"({"quantization_config": {"quant_method": "compressed-tensors",
                                                         "format": "pack-quantized"}})"),

@@ -83,6 +83,58 @@ TEST(Pairs, OneModelHasOneConvention) {
                       {"corrupt_file", "openai", "linear"}));
 }
 
+const Convention* convention_of(const std::vector<safetensors::TensorSpec>& tensors, const char* config = "",
+                                const char* wanted = "", const Convention** or_else = nullptr) {
+  const TestDirectory directory;
+  write_tensors(directory / "model.safetensors", tensors);
+  if (*config != 0) write_text(directory / "config.json", config);
+  const Checkpoint checkpoint = open_checkpoint(directory.path(), wanted);
+  if (or_else != nullptr) *or_else = checkpoint.or_else;
+  return checkpoint.convention;
+}
+
+TEST(Pairs, DtypesTellWhatHidesUnderTheNameOfTheWeight) {
+  const auto name = [](Dtype codes, const Shape& shape, const char* suffix, Dtype scales) {
+    return convention_of({{"a.weight", codes, shape}, {std::string("a") + suffix, scales, {4, 2}}})->name;
+  };
+  EXPECT_STREQ(name(Dtype::u8, {4, 32}, ".weight_scale", Dtype::u8), "quark");
+  EXPECT_STREQ(name(Dtype::u32, {4, 8}, ".scales", Dtype::u8), "mlx");
+  EXPECT_STREQ(name(Dtype::i8, {4, 32}, ".scale", Dtype::f8_e8m0), "deepseek-v4");
+  EXPECT_STREQ(name(Dtype::f4, {4, 64}, ".weight_scale", Dtype::f8_e8m0), "native");
+}
+
+TEST(Pairs, TheConfigTellsQuarkFromModelOpt) {
+  const std::vector<safetensors::TensorSpec> tensors = {{"a.weight", Dtype::u8, {4, 16}},
+                                                        {"a.weight_scale", Dtype::u8, {4, 1}}};
+  const Convention* const quark = find_convention("quark");
+  const Convention* const modelopt = find_convention("modelopt");
+  const Convention* or_else = quark;
+  const char* const says_modelopt = R"({"quantization_config": {"quant_method": "modelopt"}})";
+  EXPECT_EQ(convention_of(tensors, says_modelopt, "", &or_else), modelopt);
+  EXPECT_EQ(or_else, nullptr);
+  EXPECT_EQ(convention_of(tensors, "", "", &or_else), quark);
+  EXPECT_EQ(or_else, modelopt);
+  EXPECT_EQ(convention_of(tensors, "", "modelopt", &or_else), modelopt);
+  EXPECT_EQ(or_else, nullptr);
+}
+
+TEST(Pairs, HiddenCodesAndScalesNeedEachOtherToo) {
+  std::vector<safetensors::TensorSpec> tensors = {{"a.weight", Dtype::u32, {4, 4}},
+                                                  {"a.scales", Dtype::u8, {4, 1}}};
+  const auto with = [&](const safetensors::TensorSpec& more) {
+    std::vector<safetensors::TensorSpec> all = tensors;
+    all.push_back(more);
+    return refusal(all);
+  };
+  EXPECT_EQ(with({"b.weight", Dtype::bf16, {4, 4}}), "");
+  EXPECT_TRUE(has_all(with({"b.weight", Dtype::u32, {4, 4}}),
+                      {"corrupt_file", "'b.weight'", "'b.scales' are missing"}));
+  EXPECT_TRUE(has_all(with({"b.scales", Dtype::u8, {4, 1}}),
+                      {"corrupt_file", "'b.scales'", "'b.weight' are missing"}));
+  EXPECT_TRUE(has_all(refusal({{"a.weight", Dtype::u32, {4, 5}}, {"a.scales", Dtype::u8, {4, 1}}}),
+                      {"corrupt_file", "'a.weight'", "[4, 5]", "[4, 1]"}));
+}
+
 TEST(Pairs, ANameAloneMakesNoCodes) {
   EXPECT_EQ(refusal({{"a_blocks", Dtype::f32, {4, 1, 16}},
                      {"b_scales", Dtype::f32, {4}},

@@ -120,6 +120,13 @@ class Checker {
         if (checkpoint_.files.find(name + suffix) != nullptr) return true;
       }
     }
+    constexpr std::string_view kJoined = "gate_up_proj";
+    if (const std::size_t at = name.find(kJoined); at != std::string::npos) {
+      const auto has = [&](const char* part) {
+        return checkpoint_.find(std::string(name).replace(at, kJoined.size(), part)) != nullptr;
+      };
+      if (has("gate_proj") && has("up_proj")) return true;
+    }
     constexpr std::string_view kExperts = ".experts.";
     const std::size_t experts = name.find(kExperts);
     return experts != std::string::npos && any_begins_with(name.substr(0, experts + kExperts.size()) + "0.");
@@ -132,7 +139,7 @@ class Checker {
   }
 
   void check_dtype(const Weight& weight) {
-    if (weight.is_quantized() || is_dense_float(weight.stored->dtype)) return;
+    if (weight.is_quantized() || weight.other != nullptr || is_dense_float(weight.stored->dtype)) return;
     report(&problems_, ProblemKind::dtype, weight.stored->name,
            "{}: tensor '{}' has dtype {}, not F32, F16 or BF16", checkpoint_.files.file_of(*weight.stored),
            weight.stored->name, to_string(weight.stored->dtype));
@@ -140,7 +147,7 @@ class Checker {
 
   void check_sizes(const Parameter& parameter, const Weight& weight) {
     const std::string_view letters = parameter.sizes;
-    const Shape& shape = weight.is_quantized() ? weight.quantized.shape : weight.dense.shape;
+    const Shape& shape = weight.shape();
     if (letters.empty()) return;
     if (shape.size() != letters.size()) {
       report(&problems_, ProblemKind::shape, weight.stored->name,

@@ -91,7 +91,7 @@ const char* kind_to_keep(const std::vector<std::string>& parts) {
 
 bool is_linear_weight(const Weight& weight) {
   if (const std::optional<ExpertName> experts = stacked_expert_name(weight)) return !experts->bias;
-  const std::size_t rank = weight.is_quantized() ? weight.quantized.shape.size() : weight.dense.shape.size();
+  const std::size_t rank = weight.shape().size();
   const std::vector<std::string> parts = parts_from_the_end(weight.module());
   return is_weight(weight) && rank == 2 && !is_norm(parts) && (is_output_head(parts) || !is_embedding(parts));
 }

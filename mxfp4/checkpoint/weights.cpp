@@ -38,16 +38,16 @@ class Names {
   std::string of_quantized(const StoredTensor& codes, const StoredTensor& scales) const {
     std::string name = codes.name;
     name.resize(name.size() - std::string_view(convention_->codes_suffix).size());
+    if (convention_->code_shape == CodeShape::blocks) return name;
     const bool experts = scales.shape.size() == 3 && parse_expert_name(name);
-    const bool has_weight = is("compressed-tensors") || (is("linear") && !experts && bare_.count(name) == 0);
-    return has_weight ? name + ".weight" : name;
+    return experts || (is("linear") && bare_.count(name) > 0) ? name : name + ".weight";
   }
 
   std::string of_dense(const StoredTensor& tensor) const {
     std::string name = tensor.name;
     if (is_saved_as_blocks(tensor)) {
       name.resize(name.size() - kBlocks.size());
-    } else if (is("linear") && name.ends_with(".bias") && tensor.shape.size() == 2) {
+    } else if ((is("linear") || is("mlx")) && name.ends_with(".bias") && tensor.shape.size() == 2) {
       std::string bias = name;
       bias[bias.rfind('.')] = '_';
       if (parse_expert_name(bias)) return bias;
@@ -85,13 +85,16 @@ std::vector<Weight> read_weights(const ModelFiles& files, const Pairs& pairs, Pr
   const Names names(files, pairs.convention);
   std::vector<Weight> weights;
   for (const StoredTensor* const tensor : files.tensors()) {
-    if (pairs.scales.count(tensor) > 0) continue;
+    if (pairs.scales.count(tensor) > 0 || pairs.parts_of_others.count(tensor) > 0) continue;
     Weight weight;
     weight.stored = tensor;
     if (const auto pair = pairs.scales_of.find(tensor); pair != pairs.scales_of.end()) {
       weight.name = names.of_quantized(*tensor, *pair->second);
       weight.scales = pair->second;
       weight.quantized = blocks_of_pair(*tensor, *pair->second);
+    } else if (const auto other = pairs.others.find(tensor); other != pairs.others.end()) {
+      weight.name = tensor->name;
+      weight.other = other->second;
     } else {
       weight.name = names.of_dense(*tensor);
       if (bits_of(tensor->dtype) % 8 == 0) {

@@ -95,6 +95,15 @@ std::string pretty(std::string_view quantization, const std::string& indent) {
   return text;
 }
 
+// A JSON object, taken apart; an empty text is one without members.
+Object read_object(std::string_view text) {
+  if (text.empty()) text = "{}";
+  if (!parse_json(text, "config.json").is_object()) {
+    fail(ErrorCode::corrupt_file, "config.json: is not a JSON object");
+  }
+  return take_apart(text);
+}
+
 const char* torch_name(Dtype dtype) {
   switch (dtype) {
     case Dtype::f32:
@@ -112,11 +121,7 @@ const char* torch_name(Dtype dtype) {
 
 std::string with_quantization(std::string_view text, std::string_view quantization,
                               std::optional<Dtype> dtype) {
-  if (text.empty()) text = "{}";
-  if (!parse_json(text, "config.json").is_object()) {
-    fail(ErrorCode::corrupt_file, "config.json: is not a JSON object");
-  }
-  Object config = take_apart(text);
+  Object config = read_object(text);
   std::vector<Member>& members = config.members;
 
   const auto old = std::find_if(members.begin(), members.end(), says_quantization);
@@ -142,6 +147,24 @@ std::string with_quantization(std::string_view text, std::string_view quantizati
       found->value = name;
     } else {
       members.push_back(make_member("\"dtype\"", name));
+    }
+  }
+  return put_together(config, "") + "\n";
+}
+
+std::string with_member(std::string_view text, std::string_view name, std::string_view value) {
+  Object config = read_object(text);
+  std::vector<Member>& members = config.members;
+  const auto found =
+      std::find_if(members.begin(), members.end(), [&](const Member& member) { return member.name == name; });
+  if (value.empty()) {
+    if (found != members.end()) members.erase(found);
+  } else {
+    const std::string shown_value = value[0] == '{' ? pretty(value, config.indent) : std::string(value);
+    if (found != members.end()) {
+      found->value = shown_value;
+    } else {
+      members.push_back(make_member(nlohmann::json(name).dump(), shown_value));
     }
   }
   return put_together(config, "") + "\n";

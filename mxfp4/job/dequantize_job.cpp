@@ -32,18 +32,21 @@ DequantizeReport run_dequantize(const DequantizeRequest& request) {
   }
   for (const Weight& weight : checkpoint.weights) {
     const MappedFile* const map = map_of(checkpoint.files, *weight.stored);
+    const bool expanded = weight.is_quantized() || weight.other != nullptr;
     const bool transposed = weight.is_quantized() && dense_is_transposed(checkpoint, weight);
-    Part part = weight.is_quantized()
-                    ? dequantize_part(weight.name, weight.quantized, report.dtype, transposed, map)
-                    : copy_part(weight.name, *weight.stored, map);
+    const std::string name = dense_name(checkpoint, weight);
+    Part part = weight.is_quantized() ? dequantize_part(name, weight.quantized, report.dtype, transposed, map)
+                : weight.other != nullptr ? expand_part(name, weight.other, report.dtype)
+                                          : copy_part(name, *weight.stored, map);
     const safetensors::TensorSpec& spec = part.outputs[0];
-    report.tensors.push_back({spec.name, weight.is_quantized(), spec.dtype, spec.shape});
+    report.tensors.push_back({spec.name, expanded, spec.dtype, spec.shape});
     report.bytes_in += part.input_bytes;
     report.bytes_out += spec.bytes();
     output.parts.push_back(std::move(part));
   }
   if (!checkpoint.files.config.empty())
-    output.texts["config.json"] = with_quantization(checkpoint.files.config, "", request.dtype);
+    output.texts["config.json"] =
+        with_member(with_quantization(checkpoint.files.config, "", request.dtype), "expert_dtype", "");
 
   check_space(checkpoint.files, request.out, output, request.options);
   const Written written = write_output(output, request.out, checkpoint.files.is_directory, request.options);

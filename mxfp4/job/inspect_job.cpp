@@ -66,9 +66,7 @@ InspectReport run_inspect(const InspectRequest& request) {
 
   std::unordered_map<const StoredTensor*, const Weight*> weight_of;
   for (const Weight& weight : checkpoint.weights) {
-    for (const StoredTensor* stored : {weight.stored, weight.scales}) {
-      if (stored != nullptr) weight_of[stored] = &weight;
-    }
+    for (const StoredTensor* stored : weight.tensors()) weight_of[stored] = &weight;
   }
   Filter filter(request.tensors);
   if (request.scales) report.scales.emplace();

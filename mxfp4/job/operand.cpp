@@ -11,10 +11,10 @@ Operand::Operand(const Checkpoint& checkpoint, const Weight& weight)
     : checkpoint_(&checkpoint),
       weight_(&weight),
       name_(weight.name),
-      shape_(weight.is_quantized() ? weight.quantized.shape : weight.dense.shape),
+      shape_(weight.shape()),
       dense_(weight.dense),
       map_(map_of(checkpoint.files, *weight.stored)) {
-  if (weight.dense.data == nullptr && !weight.is_quantized())
+  if (weight.dense.data == nullptr && !weight.is_quantized() && weight.other == nullptr)
     shape_ = weight.stored->shape;  // a sub-byte dtype
 }
 
@@ -42,7 +42,7 @@ void Operand::orient_like(const Operand& other) {
 }
 
 bool Operand::numeric() const noexcept {
-  return weight_->is_quantized() || is_dense_float(weight_->stored->dtype);
+  return weight_->is_quantized() || weight_->other != nullptr || is_dense_float(weight_->stored->dtype);
 }
 
 std::uint64_t Operand::bytes() const noexcept {
@@ -57,6 +57,7 @@ std::string Operand::file() const {
 
 void Operand::read(std::int64_t row, std::int64_t row_end, std::int64_t column, std::int64_t column_end,
                    float* out) const {
+  if (weight_->other != nullptr) return weight_->other->read(row, row_end, column, column_end, out);
   if (!weight_->is_quantized()) {
     const DenseView view = dense_.rank() == 0 ? dense_view(dense_.data, dense_.dtype, {1})
                                               : dense_.slice(-1, column, column_end);
@@ -91,6 +92,8 @@ void Operand::release(std::int64_t row, std::int64_t row_end) const {
     const std::int64_t row_bytes = weight_->quantized.blocks_per_row() * weight_->quantized.code_pitch;
     begin = (first_row_ + row * row_step_) * row_bytes;
     end = (first_row_ + row_end * row_step_) * row_bytes;
+  } else if (weight_->other != nullptr) {
+    end = 0;  // a small part of a model: its pages may stay
   } else {
     begin = dense_.data - stored.data();
     if (dense_.contiguous()) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "mxfp4/base/fail_internal.h"
+#include "mxfp4/codec/float16.h"
 #include "mxfp4/quantize/dequantize_chunks.h"
 
 namespace mxfp4::job {
@@ -278,6 +279,29 @@ Part dequantize_part(std::string name, const StoredBlocks& weight, Dtype dtype, 
     write(0, static_cast<std::uint64_t>((expert * columns + begin) * row_bytes),
           {scratch + tile_bytes, static_cast<std::size_t>((end - begin) * row_bytes)});
     if (unit % units_per_expert + 1 == units_per_expert) done_with(expert * n, n);
+  };
+  return part;
+}
+
+Part expand_part(std::string name, const OtherCodesPtr& weight, Dtype dtype) {
+  const RowUnits units(weight->shape);
+  const std::size_t bytes = static_cast<std::size_t>(bits_of(dtype)) / 8;
+  Part part;
+  part.outputs = {{std::move(name), dtype, weight->shape}};
+  part.units = units.count();
+  part.unit_memory = static_cast<std::size_t>(units.most() * units.columns) * sizeof(float);
+  for (const StoredTensor* const stored : weight->stored) part.input_bytes += stored->bytes.size();
+  part.run = [=](std::size_t unit, std::byte* scratch, const Write& write) {
+    const std::int64_t first = units.begin(unit), end = units.begin(unit + 1);
+    const auto count = static_cast<std::size_t>((end - first) * units.columns);
+    weight->read(first, end, 0, units.columns, reinterpret_cast<float*>(scratch));
+    for (std::size_t i = 0; i < count && dtype != Dtype::f32; ++i) {  // in place: the result is shorter
+      float value;
+      std::memcpy(&value, scratch + i * sizeof value, sizeof value);
+      const std::uint16_t half = dtype == Dtype::bf16 ? f32_to_bf16(value) : f32_to_f16(value);
+      std::memcpy(scratch + i * sizeof half, &half, sizeof half);
+    }
+    write(0, static_cast<std::uint64_t>(first * units.columns) * bytes, {scratch, count * bytes});
   };
   return part;
 }

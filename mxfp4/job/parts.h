@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "mxfp4/base/file.h"
+#include "mxfp4/checkpoint/other_codes.h"
 #include "mxfp4/checkpoint/stored_blocks.h"
 #include "mxfp4/codec/block.h"
 #include "mxfp4/container/tensor_file.h"
@@ -46,5 +47,8 @@ Part quantize_part(safetensors::TensorSpec codes, safetensors::TensorSpec scales
 /// A quantised weight [..., N, K] expanded to `dtype`; with `transposed`, [E, N, K] is written as [E, K, N].
 Part dequantize_part(std::string name, const StoredBlocks& weight, Dtype dtype, bool transposed,
                      const MappedFile* map);
+
+/// A weight in another quantisation, as F32, BF16 or F16.
+Part expand_part(std::string name, const OtherCodesPtr& weight, Dtype dtype);
 
 }  // namespace mxfp4::job

@@ -76,15 +76,17 @@ void check_kinds(const ModelFiles& in, const std::filesystem::path& out) {
        in.is_directory ? "directory" : ".safetensors file", out.native());
 }
 
-Output begin_output(const ModelFiles& in) {
+Output begin_output(const ModelFiles& in, bool keeps_quantized) {
   Output output;
   for (const TensorFilePtr& file : in.files) output.inputs.push_back(&file->map);
   if (in.is_directory) {
     output.copy_from = in.path;
     output.copies = in.other_files;
-    std::erase_if(output.copies, [&](const fs::path& copy) {  // it would tell of weights that are not in OUT
-      return copy == kCardName && is_model_card(in.path / copy);
-    });
+    std::erase_if(output.copies,
+                  [&](const fs::path& copy) {  // they would tell of weights that are not in OUT
+                    return (copy == "hf_quant_config.json" && !keeps_quantized) ||
+                           (copy == kCardName && is_model_card(in.path / copy));
+                  });
     for (const fs::path& copy : output.copies) {
       const fs::path file = in.path / copy;
       if (access(file.c_str(), R_OK) != 0) fail_io(file.native(), "open", errno);

@@ -22,8 +22,8 @@ void check_output(const std::filesystem::path& in, const std::filesystem::path& 
 void check_kinds(const ModelFiles& in, const std::filesystem::path& out);
 
 /// An output that carries over what is no weight: the metadata of a bare file, the other files of a
-/// directory.
-Output begin_output(const ModelFiles& in);
+/// directory. What tells of the quantised weights goes, unless they stay as they are.
+Output begin_output(const ModelFiles& in, bool keeps_quantized = false);
 
 /// Disk space an output asks for and finds, in bytes.
 struct DiskSpace {

@@ -16,9 +16,8 @@ namespace {
 constexpr std::string_view kWeight = ".weight", kOutputHead = "lm_head";
 constexpr double kBitsPerWeight = 4.0 + 8.0 / kBlockSize;
 
-// Conventions of gpt-oss hold no other quantised weights than stacked experts.
-bool holds_experts_only(const Convention& format) {
-  return format.code_shape == CodeShape::blocks;
+bool stacks_experts(const Convention& format) {
+  return format.experts != ExpertLayout::single;
 }
 
 std::string described(const Recipe& recipe) {
@@ -35,10 +34,8 @@ std::string described(const Recipe& recipe) {
 const Convention* choose_format(const QuantizeRequest& request, const Checkpoint& checkpoint) {
   const Convention* const wanted = request.format.empty() ? nullptr : find_convention(request.format);
   if (!request.format.empty() && wanted == nullptr) {
-    std::string names;
-    for (const Convention& convention : conventions())
-      names += fmt::format("{}{}", names.empty() ? "" : ", ", convention.name);
-    fail(ErrorCode::invalid_argument, "--format {}: unknown; there are {}", request.format, names);
+    fail(ErrorCode::invalid_argument, "--format {}: unknown; there are {}", request.format,
+         convention_names());
   }
   if (checkpoint.has_quantized) {
     if (wanted != nullptr && wanted != checkpoint.convention) {
@@ -48,10 +45,14 @@ const Convention* choose_format(const QuantizeRequest& request, const Checkpoint
     return checkpoint.convention;
   }
   if (wanted != nullptr) {
+    if (wanted->experts == ExpertLayout::apart || wanted == find_convention("deepseek-v4")) {
+      fail(ErrorCode::unsupported, "--format {}: quantize does not write it; convert makes it of the others",
+           wanted->name);
+    }
     const Convention* const openai = find_convention("openai");
     const bool named_otherwise = (wanted == openai) != (checkpoint.convention == openai);
-    if (holds_experts_only(*wanted) ? !checkpoint.gpt_oss || named_otherwise
-                                    : !wanted->stacks_experts && checkpoint.convention == openai) {
+    if (wanted->experts_only ? !checkpoint.gpt_oss || named_otherwise
+                             : !stacks_experts(*wanted) && checkpoint.convention == openai) {
       fail(ErrorCode::unsupported, "--format {}: {} is no model under the names of that format", wanted->name,
            request.in.native());
     }
@@ -76,7 +77,7 @@ class Planner {
     tensor.dtype = weight.stored->dtype;
     tensor.shape = weight.stored->shape;
     tensor.recipe = decision.recipe;
-    tensor.bytes_in = weight.stored->bytes.size() + (weight.is_quantized() ? weight.scales->bytes.size() : 0);
+    for (const StoredTensor* const stored : weight.tensors()) tensor.bytes_in += stored->bytes.size();
     const std::size_t first_part = plan_.output.parts.size();
     plan_.stats.emplace_back();
     if (tensor.quantized) {
@@ -117,18 +118,21 @@ class Planner {
     if (!bare_names_.empty()) plan_.output.metadata[kBareNamesKey] = nlohmann::json(bare_names_).dump();
     const std::string& config = plan_.checkpoint.files.config;
     if (config.empty()) return;
-    const bool replaced = plan_.format->quantization_config != nullptr && !plan_.checkpoint.has_quantized;
-    plan_.output.texts["config.json"] =
-        replaced ? with_quantization(config, plan_.format->quantization_config(left_alone())) : config;
+    if (plan_.checkpoint.has_quantized) {
+      plan_.output.texts["config.json"] = config;
+    } else {
+      for (const auto& [name, text] : plan_.format->texts({config, left_alone()}))
+        plan_.output.texts[name] = text;
+    }
   }
 
  private:
   /// Keeps what the format cannot hold quantised; refuses it if the user has asked for it by name.
   void restrict_to_format(const Weight& weight, Decision& decision) const {
     if (!decision.keep_reason.empty() || stacked_experts(plan_.checkpoint, weight)) return;
-    if (holds_experts_only(*plan_.format)) {
+    if (plan_.format->experts_only) {
       decision.keep_reason = fmt::format("{} quantises stacked experts only", plan_.format->name);
-    } else if (!plan_.format->stacks_experts && weight.dense.rank() != 2) {
+    } else if (!stacks_experts(*plan_.format) && weight.dense.rank() != 2) {
       decision.keep_reason = fmt::format("{} quantises matrices only", plan_.format->name);
     } else {
       return;
@@ -140,7 +144,7 @@ class Planner {
   bool quantize(const Weight& weight, const Recipe& recipe) {
     const Hints hints = {reference_of(weight), importance_of(weight, recipe)};
     const std::optional<StackedExperts> experts = stacked_experts(plan_.checkpoint, weight);
-    if (!plan_.format->stacks_experts && experts) {
+    if (!stacks_experts(*plan_.format) && experts) {
       split(weight, *experts, hints, [&](std::string name, const Source& source, const Hints& its_hints) {
         add_quantized(std::move(name), source, recipe, its_hints);
       });
@@ -152,15 +156,16 @@ class Planner {
 
   void keep(const Weight& weight) {
     const MappedFile* const map = map_of(plan_.checkpoint.files, *weight.stored);
-    if (weight.is_quantized()) {
-      plan_.output.parts.push_back(copy_part(weight.stored->name, *weight.stored, map));
-      const MappedFile* const scales_map = map_of(plan_.checkpoint.files, *weight.scales);
-      plan_.output.parts.push_back(copy_part(weight.scales->name, *weight.scales, scales_map));
+    if (weight.is_quantized() || weight.other != nullptr) {
+      for (const StoredTensor* const tensor : weight.tensors()) {
+        plan_.output.parts.push_back(
+            copy_part(tensor->name, *tensor, map_of(plan_.checkpoint.files, *tensor)));
+      }
       return;
     }
     const bool linear = is_linear_weight(weight);
     const std::optional<StackedExperts> experts = stacked_experts(plan_.checkpoint, weight);
-    if (experts && !plan_.format->stacks_experts && !weight.orientation_unknown) {
+    if (experts && !stacks_experts(*plan_.format) && !weight.orientation_unknown) {
       split(weight, *experts, {}, [&](std::string name, const Source& source, const Hints&) {
         if (linear) left_alone_.push_back(name.substr(0, name.size() - kWeight.size()));
         plan_.output.parts.push_back(copy_part(std::move(name), source));
@@ -206,18 +211,14 @@ class Planner {
     } else if (plan_.format == find_convention("linear")) {
       bare_names_.push_back(name);  // or a reader would take it for name.weight
     }
+    const Convention& format = *plan_.format;
     Shape scales = source.view.shape;
     scales.back() /= kBlockSize;
-    Shape codes = source.view.shape;
-    codes.back() /= 2;
-    if (plan_.format->code_shape == CodeShape::blocks) {
-      codes = scales;
-      codes.push_back(kBlockSize / 2);
-    }
     plan_.stats.back().push_back(std::make_shared<StatsCollector>());
-    plan_.output.parts.push_back(quantize_part({module + plan_.format->codes_suffix, Dtype::u8, codes},
-                                               {module + plan_.format->scales_suffix, Dtype::u8, scales},
-                                               source, recipe, hints, plan_.stats.back().back()));
+    plan_.output.parts.push_back(quantize_part(
+        {module + format.codes_suffix, format.codes_dtype, format.shape_of_codes(source.view.shape)},
+        {module + format.scales_suffix, format.scales_dtype, scales}, source, recipe, hints,
+        plan_.stats.back().back()));
   }
 
   Source source_of(const Weight& weight) const {
@@ -267,7 +268,7 @@ class Planner {
 
   /// gpt-oss's readers ask about the experts of a layer as a whole.
   void check_experts_together() const {
-    if (!holds_experts_only(*plan_.format)) return;
+    if (!plan_.format->experts_only) return;
     std::map<std::string, const PlannedTensor*> seen;
     for (std::size_t i = 0; i < plan_.report.tensors.size(); ++i) {
       const PlannedTensor& tensor = plan_.report.tensors[i];
@@ -306,7 +307,7 @@ QuantizePlan make_plan(const QuantizeRequest& request) {
   }
   plan.format = choose_format(request, plan.checkpoint);
   plan.report.format = plan.format->name;
-  plan.output = begin_output(plan.checkpoint.files);
+  plan.output = begin_output(plan.checkpoint.files, plan.checkpoint.has_quantized);
   plan.output.traits.emplace_back("--format", plan.format->name);
   plan.output.traits.emplace_back("the recipe", described(request.recipe));
   if (plan.reference != nullptr) {

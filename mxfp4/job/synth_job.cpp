@@ -84,13 +84,12 @@ Part bf16_part(std::uint64_t seed, const Parameter& parameter) {
 Part mxfp4_part(std::uint64_t seed, const Parameter& parameter, const Convention& convention) {
   Shape scales = parameter.shape;
   scales.back() /= kBlockSize;
-  Shape codes = scales;
-  codes.push_back(static_cast<std::int64_t>(kCodeBytes));
   const auto blocks = static_cast<std::uint64_t>(element_count(scales));
   const auto most = static_cast<std::size_t>(std::min<std::uint64_t>(blocks, kUnitBlocks));
   Part part;
-  part.outputs = {{parameter.name + convention.codes_suffix, Dtype::u8, codes},
-                  {parameter.name + convention.scales_suffix, Dtype::u8, scales}};
+  part.outputs = {{parameter.name + convention.codes_suffix, convention.codes_dtype,
+                   convention.shape_of_codes(parameter.shape)},
+                  {parameter.name + convention.scales_suffix, convention.scales_dtype, scales}};
   part.units = units_of(blocks, kUnitBlocks);
   part.unit_memory = most * (kCodeBytes + 1);
   part.input_bytes = blocks * (kCodeBytes + 1);
@@ -139,8 +138,8 @@ SynthReport run_synth(const SynthRequest& request) {
   if (request.quantized) {
     const std::vector<std::string> left_alone = {"model.layers.*.self_attn", "model.layers.*.mlp.router",
                                                  "model.embed_tokens", "lm_head"};
-    output.texts["config.json"] =
-        with_quantization(output.texts["config.json"], convention.quantization_config(left_alone));
+    const std::string config = output.texts["config.json"];
+    for (const auto& [name, text] : convention.texts({config, left_alone})) output.texts[name] = text;
   }
 
   SynthReport report;

@@ -36,6 +36,10 @@ std::vector<Scanned> tensors_to_scan(const Checkpoint& checkpoint) {
     if (weight.is_quantized()) {
       add(*weight.stored, Role::codes);
       add(*weight.scales, Role::scales);
+    } else if (weight.other != nullptr) {
+      for (const StoredTensor* const tensor : weight.tensors()) {
+        if (can_be_nonfinite(tensor->dtype)) add(*tensor, Role::numbers);
+      }
     } else if (can_be_nonfinite(weight.stored->dtype)) {
       add(*weight.stored, Role::numbers);
     }
@@ -53,17 +57,18 @@ void scan(std::vector<Scanned>& tensors, Pass& pass) {
     Scanned& scanned = tensors[chunk.tensor];
     const std::span<const std::byte> bytes = scanned.tensor->bytes.subspan(chunk.begin, chunk.size);
     const Dtype dtype = scanned.role == Role::scales ? Dtype::f8_e8m0 : scanned.tensor->dtype;
-    const auto element_bytes = static_cast<std::size_t>(bits_of(dtype)) / 8;
     Found found;
     CodeCounts codes;
+    std::size_t begin = 0;
     if (scanned.role == Role::codes) {
       codes = count_codes(bytes);
     } else {
       found = find_nonfinite(dtype, bytes);
+      begin = chunk.begin / (static_cast<std::size_t>(bits_of(dtype)) / 8);
     }
     if (scanned.map != nullptr) scanned.map->done_with(bytes);
     const std::lock_guard lock(mutex);
-    scanned.bad.add(found, chunk.begin / element_bytes);
+    scanned.bad.add(found, begin);
     scanned.codes.add(codes);
     return chunk.size;
   });

@@ -11,8 +11,13 @@ from safetensors import safe_open
 DTYPES = {
     "F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16,
     "I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8, "U8": np.uint8, "BOOL": np.bool_,
+    "U32": np.uint32, "F8_E4M3": ml_dtypes.float8_e4m3fn, "F8_E8M0": ml_dtypes.float8_e8m0fnu,
 }  # fmt: skip
 NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
+
+
+class Codes(np.ndarray):
+    """Bytes of an F4 tensor: two elements each."""
 
 
 def read_safetensors(path) -> dict[str, np.ndarray]:
@@ -24,11 +29,15 @@ def read_safetensors(path) -> dict[str, np.ndarray]:
     tensors = {}
     for name, entry in header.items():
         begin, end = (8 + length + offset for offset in entry["data_offsets"])
-        tensors[name] = np.frombuffer(data[begin:end], DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        if entry["dtype"] == "F4":
+            *rows, columns = entry["shape"]
+            tensors[name] = np.frombuffer(data[begin:end], np.uint8).reshape(*rows, columns // 2).view(Codes)
+        else:
+            tensors[name] = np.frombuffer(data[begin:end], DTYPES[entry["dtype"]]).reshape(entry["shape"])
     with safe_open(path, framework="np") as other:
         assert set(other.keys()) == set(tensors)
         for name, tensor in tensors.items():
-            assert tuple(other.get_slice(name).get_shape()) == tensor.shape
+            assert tuple(other.get_slice(name).get_shape()) == tuple(header[name]["shape"])
     return tensors
 
 
@@ -61,7 +70,8 @@ class Model:
     def __init__(self, path):
         self.path = Path(path)
         self.files = sorted(p.name for p in self.path.iterdir())
-        self.config = json.loads((self.path / "config.json").read_text())
+        config = self.path / "config.json"
+        self.config = json.loads(config.read_text()) if config.exists() else {}
         shards = sorted(self.path.glob("*.safetensors"))
         self.tensors = {}
         index = self.path / "model.safetensors.index.json"

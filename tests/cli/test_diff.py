@@ -186,7 +186,7 @@ def test_a_name_that_stands_twice_is_refused(mxfp4, golden, tmp_path):
 
 
 def test_a_foreign_quantisation_is_compared_by_bytes_only(mxfp4, bare):
-    tensors = {"a.weight": np.zeros((4, 16), np.uint8), "a.weight_scale": np.zeros((4, 1), np.uint8)}
+    tensors = {"a.weight": np.zeros((4, 16), np.uint8), "a.weight.absmax": np.zeros(4, np.float32)}
     a = bare(tensors, "a.safetensors")
     tensors["a.weight"][3, 15] = 7
     b = bare(tensors, "b.safetensors")

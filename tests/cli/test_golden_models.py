@@ -1,6 +1,9 @@
-"""Checkpoints that transformers and compressed-tensors wrote: each is reproduced from the other."""
+"""Checkpoints that other projects wrote: each is read to the values that its project finds, and reproduced."""
 
+import hashlib
+import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,17 +38,26 @@ def test_every_block_of_a_dequantised_model_is_lossless(mxfp4, gpt_oss, tmp_path
     assert totals["lossless_blocks"] == totals["blocks"] > 0
 
 
-@pytest.mark.parametrize("quantised", ["hf-mxfp4", "openai"])
+def gate_and_up_in_turns(tensors, name):
+    """What mlx stores apart."""
+    gate, up = (tensors[name.replace("gate_up_proj", part) + ".weight"] for part in ("gate_proj", "up_proj"))
+    return np.stack([gate, up], axis=2).reshape(gate.shape[0], -1, gate.shape[2])
+
+
+@pytest.mark.parametrize("quantised", ["hf-mxfp4", "openai", "mlx", "native"])
 def test_dequantise_reproduces_the_values_that_transformers_finds(mxfp4, gpt_oss, tmp_path, quantised):
-    mxfp4("dequantize", gpt_oss / quantised, tmp_path / "out")
+    mxfp4("dequantize", gpt_oss / quantised, tmp_path / "out", *(["--dtype", "bf16"] if quantised == "native" else []))
     expected, found = Model(gpt_oss / "bf16"), Model(tmp_path / "out")
     compared = 0
     for layer in range(expected.config["num_hidden_layers"]):
         for part, number in (("gate_up_proj", 1), ("down_proj", 2)):
             name = f"model.layers.{layer}.mlp.experts.{part}"
             other = f"block.{layer}.mlp.mlp{number}_weight" if quantised == "openai" else name
-            tensor = found[other]
-            if tensor.shape != expected[name].shape or quantised == "openai":  # the original release: [E, N, K]
+            if quantised == "mlx":
+                tensor = gate_and_up_in_turns(found, other) if "gate_up" in other else found[other + ".weight"]
+            else:
+                tensor = found[other]
+            if quantised in ("openai", "mlx"):  # [E, N, K]
                 tensor = tensor.swapaxes(1, 2)
             assert reference.same_values(expected[name], tensor), name
             compared += 1
@@ -69,10 +81,42 @@ def test_what_transformers_saves_under_the_wrong_names_is_read_as_unquantised(mx
 
 @pytest.mark.parametrize("model, convention", [
     ("tiny-gpt-oss/hf-mxfp4", "gpt-oss"), ("tiny-gpt-oss/bf16", "gpt-oss-dense"), ("tiny-gpt-oss/openai", "openai"),
-    ("tiny-llama/bf16", "dense"), ("tiny-llama/compressed-tensors", "compressed-tensors"),
+    ("tiny-gpt-oss/mlx", "mlx"), ("tiny-gpt-oss/native", "native"), ("tiny-llama/bf16", "dense"),
+    ("tiny-llama/compressed-tensors", "compressed-tensors"), ("tiny-llama/quark", "quark"),
+    ("tiny-llama/modelopt", "modelopt"), ("tiny-llama/mlx", "mlx"), ("tiny-deepseek-v4/deepseek-v4", "deepseek-v4"),
 ])  # fmt: skip
 def test_inspect_knows_the_convention(mxfp4, golden, model, convention):
     assert mxfp4.json("inspect", golden / model)["convention"] == convention
+
+
+DIGESTS = json.loads((Path(__file__).parent.parent / "data/models/digests.json").read_text())
+
+
+@pytest.mark.parametrize("model", DIGESTS)
+def test_dequantise_reproduces_the_values_that_the_project_finds(mxfp4, golden, tmp_path, model):
+    mxfp4("dequantize", golden / model, tmp_path / "out", "--dtype", "f32")
+    found = Model(tmp_path / "out")
+    for name, digest in DIGESTS[model].items():
+        assert hashlib.sha256((found[name] + np.float32(0)).tobytes()).hexdigest() == digest, name
+    assert not {"quantization_config", "quantization", "expert_dtype"} & found.config.keys()
+    assert not (tmp_path / "out/hf_quant_config.json").exists()
+
+
+@pytest.mark.parametrize("model", ["tiny-gpt-oss/mlx", "tiny-gpt-oss/native", *DIGESTS])
+def test_verify_finds_nothing_wrong(mxfp4, golden, model):
+    assert mxfp4.json("verify", golden / model) == mxfp4.json("verify", golden / model, "--against", golden / model) | {"tensors": []}
+
+
+def test_fp8_beside_mxfp4_is_expanded_too(mxfp4, golden, tmp_path):
+    model = golden / "tiny-deepseek-v4/deepseek-v4"
+    mxfp4("dequantize", model, tmp_path / "out")
+    before, after = Model(model), Model(tmp_path / "out")
+    names = [name for name, tensor in before.tensors.items() if tensor.dtype.name == "float8_e4m3fn"]
+    assert len(names) == 14
+    for name in names:
+        (scale,) = before[name.replace(".weight", ".scale")].astype(np.float32).reshape(-1)
+        assert same_bytes(after[name], reference.bf16(before[name].astype(np.float32) * scale)), name
+        assert name.replace(".weight", ".scale") not in after.tensors
 
 
 def test_a_llama_becomes_a_compressed_tensors_checkpoint(mxfp4, golden, tmp_path):

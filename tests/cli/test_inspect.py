@@ -119,9 +119,9 @@ def test_ten_gigabytes_take_less_than_a_second(mxfp4, tmp_path):
 
 
 def test_a_quantisation_that_is_not_read_is_listed_all_the_same(mxfp4, bare, tmp_path):
-    source = bare({"a.weight": np.zeros((4, 16), np.uint8), "a.weight_scale": np.zeros((4, 1), np.uint8)})
+    source = bare({"a.weight": np.zeros((4, 16), np.uint8), "a.weight.absmax": np.zeros(4, np.float32)})
     report = mxfp4.json("inspect", source)
-    assert report["convention"] == "quark" and len(report["tensors"]) == 2
+    assert report["convention"] == "bitsandbytes" and len(report["tensors"]) == 2
     assert "not read" in mxfp4("inspect", source).out
     for verb in ("quantize", "dequantize"):
         assert mxfp4(verb, source, tmp_path / "out.safetensors", "--json", status=3).json["error"]["code"] == "unsupported"

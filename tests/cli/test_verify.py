@@ -284,9 +284,9 @@ def test_against_tells_what_is_missing_and_what_is_new(mxfp4, bare):
 
 
 def test_a_foreign_quantisation_is_looked_into_as_far_as_possible(mxfp4, bare):
-    tensors = {"a.weight": np.zeros((4, 16), np.uint8), "a.weight_scale": np.zeros((4, 1), np.uint8), "b": np.ones(4, np.float32)}
+    tensors = {"a.weight": np.zeros((4, 16), np.uint8), "a.weight.absmax": np.zeros(4, np.float32), "b": np.ones(4, np.float32)}
     source = bare(tensors)
-    assert any("quark" in note for note in mxfp4.json("verify", source)["notes"])
+    assert any("bitsandbytes" in note for note in mxfp4.json("verify", source)["notes"])
     assert mxfp4.json("verify", source, "--against", source, status=3)["error"]["code"] == "unsupported"
     tensors["b"][2] = np.inf
     only(problems(mxfp4, bare(tensors)), "non-finite", "b", "[2]")

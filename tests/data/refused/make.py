@@ -116,7 +116,7 @@ def models():
     pair = {codes + "_blocks": [2, 32, 1, 16], codes + "_scales": [2, 31, 1]}
     model("scales-of-another-shape", "does not fit that of its scales", {"model.safetensors": shard(**pair), "config.json": gpt})
     pair = {codes + "_blocks": ("F32", [2, 32, 1, 16], 4), codes + "_scales": [2, 32, 1]}
-    model("codes-of-another-dtype", "stores codes and scales as U8", {"model.safetensors": shard(**pair), "config.json": gpt})
+    model("codes-of-another-dtype", "stores codes as U8", {"model.safetensors": shard(**pair), "config.json": gpt})
     pair = {codes + "_blocks": [2, 32, 1, 16], codes + "_scales": [2, 32, 1]}
     sizes = {**gpt, "num_local_experts": 3, "hidden_size": 32, "intermediate_size": 32}
     model("experts-against-config", "which does not fit config.json: 3 experts", {"model.safetensors": shard(**pair), "config.json": sizes})

@@ -1,0 +1,15 @@
+// The rows of the table of conventions.
+#pragma once
+
+#include "mxfp4/checkpoint/convention.h"
+
+namespace mxfp4 {
+
+#define MXFP4_CONVENTION(id) Convention id##_convention() noexcept;
+#include "mxfp4/checkpoint/conventions.inc"
+#undef MXFP4_CONVENTION
+
+/// {"config.json": the config with that quantization_config}, or without any if it is empty.
+std::map<std::string, std::string> config_with(const ConfigRequest& request, std::string_view quantization);
+
+}  // namespace mxfp4
