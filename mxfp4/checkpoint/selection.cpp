@@ -89,11 +89,16 @@ const char* kind_to_keep(const std::vector<std::string>& parts) {
 
 }  // namespace
 
+bool is_linear(std::string_view name, std::size_t rank, bool experts) {
+  if (experts) return rank == 3;
+  constexpr std::string_view kWeight = ".weight";
+  if (!name.ends_with(kWeight) || rank != 2) return false;
+  const std::vector<std::string> parts = parts_from_the_end(name.substr(0, name.size() - kWeight.size()));
+  return !is_norm(parts) && (is_output_head(parts) || !is_embedding(parts));
+}
+
 bool is_linear_weight(const Weight& weight) {
-  if (const std::optional<ExpertName> experts = stacked_expert_name(weight)) return !experts->bias;
-  const std::size_t rank = weight.shape().size();
-  const std::vector<std::string> parts = parts_from_the_end(weight.module());
-  return is_weight(weight) && rank == 2 && !is_norm(parts) && (is_output_head(parts) || !is_embedding(parts));
+  return is_linear(weight.name, weight.shape().size(), stacked_expert_name(weight).has_value());
 }
 
 std::string default_keep_reason(const Checkpoint& checkpoint, const Weight& weight) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "mxfp4/checkpoint/checkpoint.h"
 
@@ -15,5 +16,9 @@ std::string default_keep_reason(const Checkpoint& checkpoint, const Weight& weig
 /// Whether the weight is the matrix of a Linear layer, a router's and the output head's included: what a
 /// convention has to list by module if it is left alone.
 bool is_linear_weight(const Weight& weight);
+
+/// The same by the name and rank of a weight that is to be written; `experts` if it is stacked experts or
+/// their bias.
+bool is_linear(std::string_view name, std::size_t rank, bool experts = false);
 
 }  // namespace mxfp4

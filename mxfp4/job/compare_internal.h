@@ -7,17 +7,16 @@
 #include <vector>
 
 #include "mxfp4/checkpoint/checkpoint.h"
-#include "mxfp4/checkpoint/experts.h"
+#include "mxfp4/checkpoint/pieces.h"
 #include "mxfp4/job/pass_internal.h"
 
 namespace mxfp4::job {
 
-/// A weight, or those rows of stacked experts that another model stores as a matrix of its own.
+/// A weight, or those rows of one that another model stores as a tensor of its own.
 class Operand {
  public:
   Operand(const Checkpoint& checkpoint, const Weight& weight);
-  Operand(const Checkpoint& checkpoint, const Weight& weight, const StackedExperts& experts,
-          std::int64_t expert, const ExpertRows& rows);
+  Operand(const Checkpoint& checkpoint, const Piece& piece);
 
   const std::string& name() const noexcept { return name_; }
   const Shape& shape() const noexcept { return shape_; }  ///< [..., N, K]
@@ -47,7 +46,7 @@ class Operand {
   const MappedFile* map_;
 };
 
-/// What weights two models share.
+/// What weights two models share: those of one name, or else pieces of one name.
 struct Matched {
   struct Pair {
     Operand a, b;

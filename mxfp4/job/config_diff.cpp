@@ -10,7 +10,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::string_view kStorage[] = {"quantization_config", "quantization", "compression_config", "dtype",
-                                         "torch_dtype"};
+                                         "torch_dtype",         "expert_dtype"};
 
 std::string text_of(const Json* value) {
   return value == nullptr ? "absent" : shown(*value);

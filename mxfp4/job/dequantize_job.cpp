@@ -48,7 +48,7 @@ DequantizeReport run_dequantize(const DequantizeRequest& request) {
     output.texts["config.json"] =
         with_member(with_quantization(checkpoint.files.config, "", request.dtype), "expert_dtype", "");
 
-  check_space(checkpoint.files, request.out, output, request.options);
+  check_space(checkpoint.files, request.out, output, request.options, checkpoint.files.is_directory);
   const Written written = write_output(output, request.out, checkpoint.files.is_directory, request.options);
   report.files = written.files;
   report.peak_memory = written.peak_memory;

@@ -4,6 +4,8 @@
 #include <set>
 #include <unordered_map>
 
+#include "mxfp4/checkpoint/json_internal.h"
+#include "mxfp4/checkpoint/openai_internal.h"
 #include "mxfp4/checkpoint/report_internal.h"
 #include "mxfp4/job/byte_compare_internal.h"
 #include "mxfp4/job/compare_internal.h"
@@ -210,6 +212,12 @@ class ByValues {
   DiffReport& report_;
 };
 
+// A config in the terms of another: gpt-oss's original release has its own.
+std::string config_like(const std::string& text, const std::string& other) {
+  if (text.empty() || other.empty() || !is_openai_config(parse_json(other, "config.json"))) return text;
+  return find_convention("openai")->texts({text, {}}).at("config.json");
+}
+
 // Of a tensor that stands twice only one could be compared.
 void check_names(const ModelFiles& files) {
   for (const TensorFilePtr& file : files.files) {
@@ -244,7 +252,10 @@ DiffReport run_diff(const DiffRequest& request) {
   check_unchanged(a.files);
   check_unchanged(b.files);
   if (a.files.is_directory && b.files.is_directory) {
-    diff_configs(a.files.config, b.files.config, !request.values, report.differences);
+    const bool values = request.values;
+    diff_configs(values ? config_like(a.files.config, b.files.config) : a.files.config,
+                 values ? config_like(b.files.config, a.files.config) : b.files.config, !values,
+                 report.differences);
   }
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "mxfp4/job/compare_internal.h"
@@ -18,19 +20,12 @@ Operand::Operand(const Checkpoint& checkpoint, const Weight& weight)
     shape_ = weight.stored->shape;  // a sub-byte dtype
 }
 
-Operand::Operand(const Checkpoint& checkpoint, const Weight& weight, const StackedExperts& experts,
-                 std::int64_t expert, const ExpertRows& rows)
-    : Operand(checkpoint, weight) {
-  name_ = experts.name(expert, rows);
-  const std::int64_t all_rows = shape_[1];
-  shape_.erase(shape_.begin());
-  shape_[0] = (rows.end - rows.begin + rows.step - 1) / rows.step;
-  if (weight.is_quantized()) {
-    first_row_ = expert * all_rows + rows.begin;
-    row_step_ = rows.step;
-  } else {
-    dense_ = dense_[expert].slice(0, rows.begin, rows.end, rows.step);
-  }
+Operand::Operand(const Checkpoint& checkpoint, const Piece& piece) : Operand(checkpoint, *piece.weight) {
+  name_ = piece.name;
+  shape_ = piece.shape;
+  dense_ = piece.dense;
+  first_row_ = piece.first_row;
+  row_step_ = piece.row_step;
 }
 
 void Operand::orient_like(const Operand& other) {
@@ -115,50 +110,58 @@ void Operand::release(std::int64_t row, std::int64_t row_end) const {
   }
 }
 
+namespace {
+
+// The pieces of the weights that have no partner of their own name.
+std::vector<Piece> pieces_left(const Checkpoint& checkpoint, const std::unordered_set<const Weight*>& used) {
+  std::vector<Piece> pieces = pieces_of(checkpoint);
+  std::erase_if(pieces, [&](const Piece& piece) { return used.count(piece.weight) > 0; });
+  return pieces;
+}
+
+// Of a weight none of whose pieces has a partner, the weight; of others, the pieces.
+void add_lonely(const Checkpoint& checkpoint, const std::vector<Piece>& pieces,
+                const std::unordered_set<std::string_view>& matched, std::vector<Operand>& lonely) {
+  std::unordered_set<const Weight*> in_part, told;
+  for (const Piece& piece : pieces) {
+    if (matched.count(piece.name) > 0) in_part.insert(piece.weight);
+  }
+  for (const Piece& piece : pieces) {
+    if (matched.count(piece.name) > 0) continue;
+    if (in_part.count(piece.weight) > 0) {
+      lonely.emplace_back(checkpoint, piece);
+    } else if (told.insert(piece.weight).second) {
+      lonely.emplace_back(checkpoint, *piece.weight);
+    }
+  }
+}
+
+}  // namespace
+
 Matched match_weights(const Checkpoint& a, const Checkpoint& b) {
   Matched matched;
   std::unordered_set<const Weight*> used;
-  // The experts of `stacked` as `other` stores them one by one.
-  const auto match_experts = [&](const Checkpoint& checkpoint, const Weight& stacked, const Checkpoint& other,
-                                 bool swapped) {
-    const std::optional<StackedExperts> experts = stacked_experts(checkpoint, stacked);
-    if (!experts || experts->experts == 0 || experts->parts.empty()) return false;
-    if (other.find(experts->name(0, experts->parts[0])) == nullptr) return false;
-    for (std::int64_t expert = 0; expert < experts->experts; ++expert) {
-      for (const ExpertRows& rows : experts->parts) {
-        Operand part(checkpoint, stacked, *experts, expert, rows);
-        const Weight* const partner = other.find(part.name());
-        if (partner == nullptr) {
-          (swapped ? matched.only_b : matched.only_a).push_back(std::move(part));
-          continue;
-        }
-        used.insert(partner);
-        Operand whole(other, *partner);
-        matched.pairs.push_back(swapped ? Matched::Pair{whole, part} : Matched::Pair{part, whole});
-      }
-    }
-    used.insert(&stacked);
-    return true;
-  };
   for (const Weight& weight : a.weights) {
-    if (const Weight* const partner = b.find(weight.name)) {
-      used.insert({&weight, partner});
-      Matched::Pair pair{Operand(a, weight), Operand(b, *partner)};
-      pair.a.orient_like(pair.b);
-      pair.b.orient_like(pair.a);
-      matched.pairs.push_back(std::move(pair));
-    } else {
-      match_experts(a, weight, b, false);
-    }
+    const Weight* const partner = b.find(weight.name);
+    if (partner == nullptr) continue;
+    used.insert({&weight, partner});
+    Matched::Pair pair{Operand(a, weight), Operand(b, *partner)};
+    pair.a.orient_like(pair.b);
+    pair.b.orient_like(pair.a);
+    matched.pairs.push_back(std::move(pair));
   }
-  for (const Weight& weight : b.weights) {
-    if (used.count(&weight) == 0 && !match_experts(b, weight, a, true)) {
-      matched.only_b.push_back(Operand(b, weight));
-    }
+  const std::vector<Piece> left_a = pieces_left(a, used), left_b = pieces_left(b, used);
+  std::unordered_map<std::string_view, const Piece*> by_name;
+  for (const Piece& piece : left_b) by_name.emplace(piece.name, &piece);
+  std::unordered_set<std::string_view> found;
+  for (const Piece& piece : left_a) {
+    const auto partner = by_name.find(piece.name);
+    if (partner == by_name.end()) continue;
+    found.insert(piece.name);
+    matched.pairs.push_back({Operand(a, piece), Operand(b, *partner->second)});
   }
-  for (const Weight& weight : a.weights) {
-    if (used.count(&weight) == 0) matched.only_a.push_back(Operand(a, weight));
-  }
+  add_lonely(a, left_a, found, matched.only_a);
+  add_lonely(b, left_b, found, matched.only_b);
   return matched;
 }
 

@@ -33,7 +33,9 @@ std::string index_text(const Output& output, const ShardPlan& plan) {
       total += spec.bytes();
     }
   }
-  return nlohmann::json{{"metadata", {{"total_size", total}}}, {"weight_map", map}}.dump(2) + "\n";
+  nlohmann::json metadata = output.index_notes;
+  metadata["total_size"] = total;
+  return nlohmann::json{{"metadata", metadata}, {"weight_map", map}}.dump(2) + "\n";
 }
 
 fs::path followed(const fs::path& out) {
@@ -59,7 +61,7 @@ ShardPlan plan_shards(const Output& output, const fs::path& out, bool directory,
     plan.names.push_back(!directory   ? out.filename().native()
                          : count == 1 ? "model.safetensors"
                                       : fmt::format("model-{:05}-of-{:05}.safetensors", shard + 1, count));
-    plan.bytes += safetensors::layout(specs_of(output, plan.shards[shard]), output.metadata).size;
+    plan.bytes += output.layout(specs_of(output, plan.shards[shard]), output.metadata).size;
   }
   if (directory) {
     if (count > 1) plan.bytes += index_text(output, plan).size();

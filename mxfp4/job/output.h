@@ -30,8 +30,15 @@ struct Output {
   std::map<std::string, std::string> texts;
   /// Called once every part is written; may add to the texts. May be empty.
   std::function<void(std::map<std::string, std::string>& texts)> finish;
-  std::filesystem::path copy_from;            ///< directory of `copies`
-  std::vector<std::filesystem::path> copies;  ///< files copied as they are, relative to copy_from
+  /// Called with the path of what was written, before OUT gets its name; throws to refuse it. May be empty.
+  std::function<void(const std::filesystem::path& written)> check;
+  /// How a file is laid out; specs of another container than safetensors are in bytes.
+  std::function<safetensors::Layout(std::span<const safetensors::TensorSpec>,
+                                    const std::map<std::string, std::string>& metadata)>
+      layout = safetensors::layout;
+  std::map<std::string, std::uint64_t> index_notes;  ///< beside total_size in the index
+  std::filesystem::path copy_from;                   ///< directory of `copies`
+  std::vector<std::filesystem::path> copies;         ///< files copied as they are, relative to copy_from
   Traits traits;
   std::vector<const MappedFile*> inputs;  ///< what the parts read; they may not change meanwhile
 };

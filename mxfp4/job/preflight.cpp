@@ -101,9 +101,9 @@ Output begin_output(const ModelFiles& in, bool keeps_quantized) {
 }
 
 DiskSpace check_space(const ModelFiles& in, const std::filesystem::path& out, const Output& output,
-                      const Options& options) {
-  check_output(in.path, out, in.is_directory, options.overwrite);
-  const DiskSpace space{plan_shards(output, out, in.is_directory, options.max_shard).bytes,
+                      const Options& options, bool directory) {
+  check_output(in.path, out, directory, options.overwrite);
+  const DiskSpace space{plan_shards(output, out, directory, options.max_shard).bytes,
                         available_disk(out) + bytes_left_by_earlier_run(followed(out))};
   if (space.needed > space.free) {
     fail(ErrorCode::io, "{}: needs {} bytes of disk space, but {} are free", out.native(), space.needed,

@@ -30,9 +30,10 @@ struct DiskSpace {
   std::uint64_t needed = 0, free = 0;
 };
 
-/// check_output(), and whether the disk holds it. Throws Error invalid_argument, io.
+/// check_output(), and whether the disk holds it. `directory` says what OUT is. Throws Error
+/// invalid_argument, io.
 DiskSpace check_space(const ModelFiles& in, const std::filesystem::path& out, const Output& output,
-                      const Options& options);
+                      const Options& options, bool directory);
 
 /// The mapped file that a tensor stands in.
 const MappedFile* map_of(const ModelFiles& files, const StoredTensor& tensor) noexcept;

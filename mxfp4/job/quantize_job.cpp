@@ -24,7 +24,8 @@ std::string model_name(const std::filesystem::path& directory) {
 }
 
 void check(const QuantizeRequest& request, QuantizePlan& plan) {
-  const DiskSpace space = check_space(plan.checkpoint.files, request.out, plan.output, request.options);
+  const DiskSpace space = check_space(plan.checkpoint.files, request.out, plan.output, request.options,
+                                      plan.checkpoint.files.is_directory);
   plan.report.disk_needed = space.needed;
   plan.report.disk_free = space.free;
   const auto& tensors = plan.report.tensors;

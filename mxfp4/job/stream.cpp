@@ -65,7 +65,7 @@ class Writer {
 
   /// Writes a file of parts.
   void write_shard(const std::vector<std::size_t>& parts, const fs::path& path, Whole whole) {
-    const safetensors::Layout layout = safetensors::layout(specs_of(output_, parts), output_.metadata);
+    const safetensors::Layout layout = output_.layout(specs_of(output_, parts), output_.metadata);
     auto file = std::make_unique<OutputFile>(path, layout.size);
     FileCrc32c sum(layout.size);
     const auto write = [&](std::uint64_t offset, std::span<const std::byte> bytes) {
@@ -156,6 +156,15 @@ class Writer {
   std::future<void> pending_;
 };
 
+void check_bare(const Output& output, const fs::path& out) {
+  try {
+    output.check(out);
+  } catch (...) {
+    fs::remove(out);
+    throw;
+  }
+}
+
 Written write_bare(const Output& output, const ShardPlan& plan, const fs::path& out, const Options& options) {
   try {
     Writer writer(output, options);
@@ -164,6 +173,7 @@ Written write_bare(const Output& output, const ShardPlan& plan, const fs::path& 
     writer.finish();
     std::map<std::string, std::string> none;
     if (output.finish) output.finish(none);
+    if (output.check) check_bare(output, out);
     return {plan.names, writer.peak_memory()};
   } catch (...) {
     check_inputs(output);
@@ -200,6 +210,7 @@ Written write_directory(const Output& output, const ShardPlan& plan, const fs::p
       writer.copy(output.copy_from / copy, work.path() / copy);
       written.files.push_back(copy.native());
     }
+    if (output.check) output.check(work.path());
     work.commit();
     written.peak_memory = writer.peak_memory();
     return written;

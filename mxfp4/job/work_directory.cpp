@@ -88,7 +88,7 @@ bool WorkDirectory::restore(std::size_t shard) {
   if (found == journal_.finished().end()) return false;
   const ShardNotes& notes = found->second;
   const std::vector<std::size_t>& parts = plan_.shards[shard];
-  const safetensors::Layout layout = safetensors::layout(specs_of(output_, parts), output_.metadata);
+  const safetensors::Layout layout = output_.layout(specs_of(output_, parts), output_.metadata);
   const fs::path file = path() / found->first;
   const auto made_anew = [&](const std::string& reason) {
     warn(options_, fmt::format("{}; it is made anew", reason));

@@ -1,0 +1,178 @@
+#include <algorithm>
+#include <cstring>
+
+#include "mxfp4/base/fail_internal.h"
+#include "mxfp4/codec/float16.h"
+#include "mxfp4/job/assembly_internal.h"
+#include "mxfp4/job/preflight_internal.h"
+#include "mxfp4/tensor/view.h"
+
+namespace mxfp4::job {
+namespace {
+
+// Elements of a unit, and how many units ahead the system is asked to read.
+constexpr std::int64_t kUnitElements = 1 << 20;
+constexpr std::int64_t kUnitsAhead = 4;
+constexpr std::int64_t kBlockBytes = kBlockSize / 2;
+
+struct Units {
+  explicit Units(const Assembled& tensor)
+      : rows(tensor.rows()),
+        per_unit(std::max<std::int64_t>(kUnitElements / std::max<std::int64_t>(tensor.columns(), 1), 1)) {}
+
+  std::size_t count() const { return static_cast<std::size_t>((rows + per_unit - 1) / per_unit); }
+  std::int64_t begin(std::size_t unit) const {
+    return std::min(static_cast<std::int64_t>(unit) * per_unit, rows);
+  }
+  std::int64_t most() const { return std::min(per_unit, rows); }
+
+  std::int64_t rows, per_unit;
+};
+
+using Advice = void (MappedFile::*)(std::span<const std::byte>) const noexcept;
+
+// Tells the system about the stored rows that rows [begin, end) come from, as one range per weight.
+void advise(const Assembled& tensor, std::int64_t begin, std::int64_t end, const ModelFiles& files,
+            Advice advice) {
+  struct Range {
+    const Weight* weight;
+    std::int64_t first, last;
+  };
+  std::vector<Range> ranges;
+  for (std::int64_t row = begin; row < end; ++row) {
+    const Assembled::Row from = tensor.at(row);
+    const std::int64_t stored = from.stored();
+    const auto known = std::find_if(ranges.begin(), ranges.end(),
+                                    [&](const Range& range) { return range.weight == from.piece->weight; });
+    if (known == ranges.end()) {
+      ranges.push_back({from.piece->weight, stored, stored});
+    } else {
+      known->first = std::min(known->first, stored);
+      known->last = std::max(known->last, stored);
+    }
+  }
+  for (const Range& range : ranges) {
+    const StoredBlocks& blocks = range.weight->quantized;
+    const std::int64_t first = range.first * blocks.blocks_per_row(),
+                       count = (range.last + 1 - range.first) * blocks.blocks_per_row();
+    const auto tell = [&](const StoredTensor& stored, const std::uint8_t* data, std::int64_t pitch) {
+      const MappedFile* const map = map_of(files, stored);
+      const std::span part(reinterpret_cast<const std::byte*>(data) + first * pitch,
+                           static_cast<std::size_t>(count * pitch));
+      if (map != nullptr) (map->*advice)(part);
+    };
+    tell(*range.weight->stored, blocks.codes, blocks.code_pitch);
+    if (blocks.is_plain()) tell(*range.weight->scales, blocks.scales, 1);
+  }
+}
+
+// Rows of a dense tensor, in their own dtype.
+void copy_dense(const Assembled& tensor, std::int64_t begin, std::int64_t end, std::byte* out) {
+  const auto bytes = static_cast<std::int64_t>(bits_of(tensor.pieces[0]->dense.dtype)) / 8;
+  for (std::int64_t row = begin; row < end; ++row, out += tensor.columns() * bytes) {
+    const Assembled::Row from = tensor.at(row);
+    const DenseView& view = from.piece->dense;
+    if (view.rank() < 2) {
+      const std::int64_t offset = view.rank() == 0 ? 0 : from.row * view.strides[0];
+      std::memcpy(out, view.data + offset * bytes, static_cast<std::size_t>(bytes));
+    } else {
+      copy_rows(view, from.row, from.row + 1, out);
+    }
+  }
+}
+
+// F32 to a half that holds it exactly; the index of the first that does not, or count.
+std::size_t narrow(const float* from, std::size_t count, Dtype dtype, std::byte* out) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint16_t half = dtype == Dtype::bf16 ? f32_to_bf16(from[i]) : f32_to_f16(from[i]);
+    const float back = dtype == Dtype::bf16 ? bf16_to_f32(half) : f16_to_f32(half);
+    if (std::memcmp(&back, &from[i], sizeof back) != 0) return i;
+    std::memcpy(out + i * sizeof half, &half, sizeof half);
+  }
+  return count;
+}
+
+}  // namespace
+
+Mxfp4View rows_of(const Assembled& tensor, std::int64_t begin, std::int64_t end, std::byte* scratch) {
+  const std::int64_t columns = tensor.columns(), blocks = columns / kBlockSize, count = end - begin;
+  if (begin == end) return {nullptr, nullptr, {0, columns}};
+  const Assembled::Row first = tensor.at(begin);
+  const StoredBlocks& stored = first.piece->weight->quantized;
+  bool in_place = stored.is_plain() && stored.order == NibbleOrder::interleaved;
+  for (std::int64_t row = begin + 1; row < end && in_place; ++row) {
+    const Assembled::Row next = tensor.at(row);
+    in_place = next.piece->weight == first.piece->weight && next.stored() == first.stored() + (row - begin);
+  }
+  if (in_place) return stored.rows(first.stored(), count, 1, 0, columns, nullptr);
+  auto* const codes = reinterpret_cast<std::uint8_t*>(scratch);
+  std::uint8_t* const scales = codes + count * blocks * kBlockBytes;
+  for (std::int64_t row = 0; row < count; ++row) {
+    const Assembled::Row from = tensor.at(begin + row);
+    copy_row(from.piece->weight->quantized, from.stored(), codes + row * blocks * kBlockBytes,
+             scales + row * blocks);
+  }
+  return {codes, scales, {count, columns}};
+}
+
+Part move_part(const Assembled& tensor, safetensors::TensorSpec codes, safetensors::TensorSpec scales,
+               const ModelFiles& files) {
+  const Units units(tensor);
+  const std::int64_t columns = tensor.columns(), blocks = columns / kBlockSize;
+  Part part;
+  part.outputs = {std::move(codes), std::move(scales)};
+  part.units = units.count();
+  part.unit_memory = StoredBlocks::scratch_bytes(units.most() * columns);
+  part.input_bytes = StoredBlocks::scratch_bytes(tensor.rows() * columns);
+  part.run = [=, &files](std::size_t unit, std::byte* scratch, const Write& write) {
+    const std::int64_t begin = units.begin(unit), end = units.begin(unit + 1);
+    const std::int64_t ahead = std::min(begin + kUnitsAhead * units.per_unit, units.rows);
+    advise(tensor, ahead, std::min(ahead + units.per_unit, units.rows), files, &MappedFile::will_need);
+    const Mxfp4View rows = rows_of(tensor, begin, end, scratch);
+    const auto at = static_cast<std::uint64_t>(begin * blocks);
+    const auto count = static_cast<std::size_t>((end - begin) * blocks);
+    write(0, at * kBlockBytes, {reinterpret_cast<const std::byte*>(rows.codes), count * kBlockBytes});
+    write(1, at, {reinterpret_cast<const std::byte*>(rows.scales), count});
+    advise(tensor, begin, end, files, &MappedFile::done_with);
+  };
+  return part;
+}
+
+Part join_part(std::string name, const Assembled& tensor, Dtype dtype, const ModelFiles& files) {
+  const Units units(tensor);
+  const Dtype own = tensor.pieces[0]->dense.dtype;
+  const std::int64_t columns = tensor.columns();
+  const auto own_bytes = static_cast<std::size_t>(bits_of(own)) / 8,
+             bytes = static_cast<std::size_t>(bits_of(dtype)) / 8;
+  // scratch: rows as they are | as F32 | as they are to be
+  const auto most = static_cast<std::size_t>(units.most() * columns);
+  const std::size_t floats_at = (most * own_bytes + 63) / 64 * 64,
+                    result_at = floats_at + most * sizeof(float);
+  Part part;
+  part.outputs = {{std::move(name), dtype, tensor.shape}};
+  part.units = units.count();
+  part.unit_memory = own == dtype ? most * own_bytes : result_at + most * bytes;
+  part.input_bytes = static_cast<std::uint64_t>(tensor.rows() * columns) * own_bytes;
+  part.run = [=, &files](std::size_t unit, std::byte* scratch, const Write& write) {
+    const std::int64_t begin = units.begin(unit), end = units.begin(unit + 1);
+    const auto count = static_cast<std::size_t>((end - begin) * columns);
+    copy_dense(tensor, begin, end, scratch);
+    std::byte* result = scratch;
+    if (own != dtype) {
+      auto* const floats = reinterpret_cast<float*>(scratch + floats_at);
+      result = dtype == Dtype::f32 ? scratch + floats_at : scratch + result_at;
+      copy_rows_f32(dense_view(scratch, own, {1, static_cast<std::int64_t>(count)}), 0, 1, floats);
+      const std::size_t bad = dtype == Dtype::f32 ? count : narrow(floats, count, dtype, result);
+      if (bad < count) {
+        const Piece& piece = *tensor.at(begin + static_cast<std::int64_t>(bad) / columns).piece;
+        fail(ErrorCode::unsupported, "{}: tensor '{}': {} is {}, which {} does not hold exactly",
+             files.file_of(*piece.weight->stored), piece.weight->stored->name, piece.name, floats[bad],
+             to_string(dtype));
+      }
+    }
+    write(0, static_cast<std::uint64_t>(begin * columns) * bytes, {result, count * bytes});
+  };
+  return part;
+}
+
+}  // namespace mxfp4::job

@@ -1,0 +1,58 @@
+// From a conversion to the parts that fulfil it; what a format has to decide.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mxfp4/checkpoint/pieces.h"
+#include "mxfp4/job/assembly_internal.h"
+#include "mxfp4/job/convert_job.h"
+#include "mxfp4/job/output.h"
+
+namespace mxfp4::job {
+
+/// A model to be converted, understood. What it points to outlives the conversion.
+struct ConvertSource {
+  Checkpoint checkpoint;
+  std::vector<Piece> pieces;  ///< of the checkpoint
+};
+
+/// What a format has decided. Its parts read from the source.
+struct ConvertPlan {
+  Output output;
+  ConvertReport report;
+
+  void add(Part part, const Assembled& tensor, Conversion conversion);
+};
+
+/// A format that is more than a Convention: each has a file of its own, convert_<name>.cpp, and a row in the
+/// table in convert_formats.cpp. Every Convention is a format, too (plan_convention).
+struct ConvertFormat {
+  const char* name;       ///< of --format: "gguf"
+  const char* extension;  ///< ".gguf" if OUT is one such file; null if it is a directory
+  /// Fills plan.output, which begin_output() has begun: parts, texts, copies, metadata, layout. What the
+  /// format cannot hold is refused with Error unsupported.
+  void (*plan)(const ConvertSource& source, ConvertPlan& plan);
+};
+std::span<const ConvertFormat> other_formats() noexcept;
+
+/// Fills the plan for a convention in safetensors. Throws Error unsupported with the reason if it cannot hold
+/// the model.
+void plan_convention(const ConvertSource& source, const Convention& format, ConvertPlan& plan);
+
+/// Throws Error unsupported if a weight of the model is none that the convention stores as MXFP4.
+void check_holds(const ConvertSource& source, const Convention& format);
+
+/// Text of a config.json in transformers' terms that says nothing of a quantisation; empty if there is none.
+std::string dense_config(const Checkpoint& checkpoint);
+
+/// Opens what was written as `format` and compares it with the source: every block and every number, exactly.
+/// Throws Error io where it differs, and what open_checkpoint throws.
+void check_converted(const ConvertSource& source, const std::filesystem::path& out, std::string_view format,
+                     const Options& options);
+
+}  // namespace mxfp4::job
