@@ -3,6 +3,7 @@
 
     bench/end_to_end.py rate   --dir /dev/shm/bench --layers 2     against `cat` of the same files in the same run
     bench/end_to_end.py memory --dir /var/tmp/bench --layers 3     peaks under --max-memory 512M
+    bench/end_to_end.py convert --dir /var/tmp/bench --layers 4   between conventions, against cp and sync of the same files
     bench/end_to_end.py sync   --dir /var/tmp/bench --layers 1     against the same run without syncs and journal
 
 DIR is made if need be; the model in it is made once and kept, everything else is deleted. One JSON object on stdout.
@@ -53,9 +54,9 @@ class Bench:
         self.model = options.dir / f"{options.like}-{options.layers}"
         self.out = options.dir / "out"
         options.dir.mkdir(parents=True, exist_ok=True)
-        if not self.model.is_dir():
+        if not self.model.is_dir() and options.what != "convert":
             self.run("synth", self.model, "--like", options.like, "--layers", options.layers)
-        self.bytes = bytes_in(self.model)
+        self.bytes = bytes_in(self.model) if self.model.is_dir() else 0
 
     def run(self, *arguments, **kwargs) -> float:
         begin = time.monotonic()
@@ -96,6 +97,34 @@ class Bench:
         assert process.wait() == 0
         return {"seconds": time.monotonic() - begin, "peak_anonymous_mib": peaks["RssAnon"] / 2**20, "peak_resident_mib": peaks["VmRSS"] / 2**20}
 
+    def convert(self):
+        """Experts of gpt-oss to each convention and back, from the page cache, against cp and sync in the same run."""
+        source = self.options.dir / f"{self.options.like}-{self.options.layers}-experts"
+        if not source.is_dir():
+            self.run("synth", source, "--like", self.options.like, "--layers", self.options.layers, "--dtype", "mxfp4")
+        size = bytes_in(source)
+        copy = self.options.dir / "copy"
+        times = {"cp": []}
+        formats = self.options.formats.split(",")
+
+        def timed(name, *command):
+            shutil.rmtree(copy, ignore_errors=True)
+            sync(self.options.dir)
+            begin = time.monotonic()
+            subprocess.run(list(map(str, command)), check=True)
+            if name == "cp":
+                sync(self.options.dir)
+            times.setdefault(name, []).append(time.monotonic() - begin)
+
+        for _ in range(self.options.runs):
+            timed("cp", "cp", "-r", "--reflink=never", source, copy)
+            for name in formats:
+                for way in ([], ["--no-verify"]):
+                    timed(" ".join([name, *way]), self.options.tool, "convert", source, copy, "--format", name, "--quiet", "--threads", self.options.threads, *way)
+        shutil.rmtree(copy, ignore_errors=True)
+        rates = {name: size / statistics.median(values) / 1e9 for name, values in times.items()}
+        return {"converted_gb": size / 1e9, "gb_per_s": rates, "percent_of_cp": {n: 100 * r / rates["cp"] for n, r in rates.items() if n != "cp"}}
+
     def sync(self):
         """Without syncs the data are synced once at the end, so that both runs end with a model on the disk."""
         library = self.options.dir / "no_sync.so"
@@ -115,13 +144,14 @@ class Bench:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["rate", "memory", "sync"])
+    parser.add_argument("what", choices=["rate", "memory", "convert", "sync"])
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--tool", type=Path, default=ROOT / "build/bin/mxfp4")
     parser.add_argument("--like", default="gpt-oss-20b")
     parser.add_argument("--layers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--max-shard", default="500M")
+    parser.add_argument("--formats", default="native,mlx,compressed-tensors,openai")
     parser.add_argument("--runs", type=int, default=3)
     bench = Bench(parser.parse_args())
     result = getattr(bench, bench.options.what)()

@@ -40,9 +40,11 @@ class Comparer {
   }
 
  private:
-  [[noreturn]] void differ(const Unit& unit, std::int64_t row, const std::string& what) const {
+  [[noreturn]] void differ(const Unit& unit, std::int64_t row, const std::string& what,
+                           const StoredTensor* tensor = nullptr) const {
+    if (tensor == nullptr) tensor = unit.out->weight->stored;
     fail(ErrorCode::io, "{}: tensor '{}' was written wrong: row {} of '{}' has other {} than in {}",
-         out_.file_of(*unit.out->weight->stored), unit.out->weight->stored->name, row, unit.in->name, what,
+         out_.file_of(*tensor), tensor->name, row, unit.in->name, what,
          in_.file_of(*unit.in->weight->stored));
   }
 
@@ -62,7 +64,7 @@ class Comparer {
       const Mxfp4View y =
           row_of(b, unit.out->first_row + row * unit.out->row_step, scratch.data() + scratch.size() / 2);
       if (std::memcmp(x.codes, y.codes, blocks * kBlockSize / 2) != 0) differ(unit, row, "codes");
-      if (std::memcmp(x.scales, y.scales, blocks) != 0) differ(unit, row, "scales");
+      if (std::memcmp(x.scales, y.scales, blocks) != 0) differ(unit, row, "scales", unit.out->weight->scales);
     }
     give_back(in_, *unit.in, unit);
     give_back(out_, *unit.out, unit);

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <map>
 #include <random>
@@ -11,6 +13,7 @@
 #include "mxfp4/checkpoint/checkpoint.h"
 #include "mxfp4/container/safetensors.h"
 #include "mxfp4/job/convert_job.h"
+#include "mxfp4/job/convert_plan_internal.h"
 
 namespace mxfp4::job {
 namespace {
@@ -159,7 +162,7 @@ void expect_no_way_to_matter(const Model& model, std::mt19937& random, const std
 }
 
 TEST(Convert, TheWayDoesNotMatter) {
-  for (unsigned seed = 1; seed <= 3; ++seed) {
+  for (unsigned seed = 1; seed <= 2; ++seed) {
     std::mt19937 random(seed);
     Sizes sizes(random);
     for (const Model& model : {gpt_oss(sizes), mixture(sizes), deepseek(sizes)})
@@ -268,6 +271,95 @@ TEST(Convert, WhatCannotBeToldApartIsAskedFor) {
   EXPECT_NE(std::string(error.what()).find("may be quark or modelopt"), std::string::npos);
   convert(directory / "in.safetensors", directory / "out.safetensors", "linear", "modelopt");
   EXPECT_EQ(open_checkpoint(directory / "out.safetensors").convention_name(), "linear");
+}
+
+TEST(Convert, EveryByteThatWasWrittenWrongIsNoticed) {
+  const TestDirectory directory;
+  std::mt19937 random(11);
+  Sizes sizes(random);
+  const Model model = gpt_oss(sizes);
+  write_random(directory / "in" / "model.safetensors", model.tensors, random);
+  write_file(directory / "in" / "config.json", model.config);
+  convert(directory / "in", directory / "out", "mlx");
+  ConvertSource source;
+  source.checkpoint = open_checkpoint(directory / "in");
+  source.pieces = pieces_of(source.checkpoint);
+  check_converted(source, directory / "out", "mlx", {});
+  const fs::path file = directory / "out" / "model.safetensors";
+  const std::string good = read_file(file, 1 << 24);
+  const std::map<std::string, const char*> kinds = {{".gate_proj.weight", "codes"},
+                                                    {".up_proj.scales", "scales"},
+                                                    {".down_proj.bias", "values"},
+                                                    {".q_proj.weight", "values"}};
+  for (const auto& [suffix, what] : kinds) {
+    std::size_t at = 0;
+    std::string name;
+    const TensorFilePtr opened = safetensors::open(file);
+    for (const StoredTensor& tensor : opened->tensors) {
+      if (!tensor.name.ends_with(suffix)) continue;
+      name = tensor.name;
+      at = static_cast<std::size_t>(tensor.bytes.data() - opened->map.bytes().data()) + tensor.bytes.size() -
+           1;
+    }
+    ASSERT_NE(name, "") << suffix;
+    std::string bad = good;
+    bad[at] = static_cast<char>(bad[at] ^ 0x10);
+    fs::create_directories(directory / "bad");
+    write_file(directory / "bad" / "model.safetensors", bad);
+    fs::copy_file(directory / "out" / "config.json", directory / "bad" / "config.json");
+    const Error error = error_of([&] { check_converted(source, directory / "bad", "mlx", {}); });
+    EXPECT_EQ(error.code(), ErrorCode::io);
+    EXPECT_NE(std::string(error.what()).find(name), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find(what), std::string::npos) << error.what();
+    fs::remove_all(directory / "bad");
+  }
+}
+
+/// Stops once half of the bytes are read.
+class StopsHalfway : public Progress {
+ public:
+  explicit StopsHalfway(std::atomic<bool>& stop) : stop_(stop) {}
+  void advance(std::uint64_t done, std::uint64_t total) override { stop_ = stop_ || done > total / 2; }
+  void warn(const std::string& message) override { ADD_FAILURE() << message; }
+
+ private:
+  std::atomic<bool>& stop_;
+};
+
+TEST(Convert, WhatWasCutShortGoesOnToTheSameBytes) {
+  const TestDirectory directory;
+  std::mt19937 random(13);
+  Sizes sizes(random);
+  const Model model = mixture(sizes);
+  write_random(directory / "in" / "model.safetensors", model.tensors, random);
+  write_file(directory / "in" / "config.json", model.config);
+  std::atomic<bool> stop = false;
+  StopsHalfway progress(stop);
+  ConvertRequest request;
+  request.in = directory / "in";
+  request.out = directory / "out";
+  request.format = "compressed-tensors";
+  request.options.max_shard = 4000;
+  request.options.stop = &stop;
+  request.options.progress = &progress;
+  EXPECT_EQ(error_of([&] { run_convert(request); }).code(), ErrorCode::interrupted);
+  EXPECT_TRUE(fs::exists(directory / "out.mxfp4-partial"));
+  EXPECT_FALSE(fs::exists(directory / "out"));
+  const fs::path partial = directory / "out.mxfp4-partial";
+  std::string first = "z";
+  for (const auto& entry : fs::directory_iterator(partial)) {
+    if (entry.path().extension() == ".safetensors") first = std::min(first, entry.path().filename().native());
+  }
+  const auto written = fs::last_write_time(partial / first);
+  request.options.stop = nullptr;
+  request.options.progress = nullptr;
+  request.options.resume = true;
+  EXPECT_TRUE(run_convert(request).verified);
+  request.out = directory / "whole";
+  request.options.resume = false;
+  run_convert(request);
+  EXPECT_TRUE(tensors_of(directory / "out") == tensors_of(directory / "whole"));
+  EXPECT_EQ(fs::last_write_time(directory / "out" / first), written);
 }
 
 }  // namespace
