@@ -18,7 +18,7 @@ def test_every_case_stands_in_the_folder_and_the_reverse():
 def test_what_is_wrong_is_refused(mxfp4, tmp_path, name):
     path = FOLDER / name
     out = tmp_path / ("out.safetensors" if path.is_file() else "out")
-    for command in (["inspect", path], ["quantize", path, out], ["dequantize", path, out]):
+    for command in (["inspect", path], ["quantize", path, out], ["dequantize", path, out], ["convert", path, out, "--format", "native"]):
         result = mxfp4(*command, "--json", status=3)
         error = json.loads(result.out)["error"]
         assert error["code"] == "corrupt_file"

@@ -117,7 +117,14 @@ def models():
     model("scales-of-another-shape", "does not fit that of its scales", {"model.safetensors": shard(**pair), "config.json": gpt})
     pair = {codes + "_blocks": ("F32", [2, 32, 1, 16], 4), codes + "_scales": [2, 32, 1]}
     model("codes-of-another-dtype", "stores codes as U8", {"model.safetensors": shard(**pair), "config.json": gpt})
+    pair = {codes + "_blocks": [2, 32, 1, 16], codes + "_scales": ("F32", [2, 32, 1], 4)}
+    model("scales-of-another-dtype", "stores scales as U8", {"model.safetensors": shard(**pair), "config.json": gpt})
     pair = {codes + "_blocks": [2, 32, 1, 16], codes + "_scales": [2, 32, 1]}
+    two = {**pair, "z__weight_packed": [4, 16], "z__weight_scale": [4, 1]}
+    model("two-conventions", "is stored as gpt-oss, but", {"model.safetensors": shard(**two), "config.json": gpt})
+    words = {"a__weight": ("U32", [4, 4], 4), "a__scales": [4, 1]}
+    model("words-without-scales", "scales 'b.scales' are missing", {"model.safetensors": shard(**words, b__weight=("U32", [4, 4], 4)), "config.json": {}})
+    model("scales-without-words", "codes 'b.weight' are missing", {"model.safetensors": shard(**words, b__scales=[4, 1]), "config.json": {}})
     sizes = {**gpt, "num_local_experts": 3, "hidden_size": 32, "intermediate_size": 32}
     model("experts-against-config", "which does not fit config.json: 3 experts", {"model.safetensors": shard(**pair), "config.json": sizes})
 
