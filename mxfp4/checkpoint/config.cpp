@@ -63,6 +63,16 @@ class Fields {
     return std::nullopt;
   }
 
+  // Objects among the fields: MLX's modules that have a mode of their own.
+  void read_mlx_modules(std::map<std::string, MlxModule, std::less<>>& modules) const {
+    for (const auto& [name, value] : object_->items()) {
+      if (!value.is_object()) continue;
+      const Fields module(value, where_ + ": " + name, problems_);
+      const std::optional<std::int64_t> group = module.size({"group_size"}), bits = module.size({"bits"});
+      if (group && bits) modules[name] = {*group, *bits};
+    }
+  }
+
  private:
   // The field if it is there and `fits` it; otherwise null, and one that does not fit is reported.
   template <class Fits>
@@ -151,6 +161,7 @@ void read_quantization(const Fields& fields, ModelConfig& config) {
   for (const char* const name : {"format", "quant_algo", "mode"}) {
     if (config.quant_format.empty()) config.quant_format = fields.text(name);
   }
+  if (method == "mlx") fields.read_mlx_modules(config.mlx_modules);
   const bool listed = std::any_of(std::begin(kListFields), std::end(kListFields),
                                   [&](auto& row) { return method == row.method; });
   for (const ListField& row : kListFields) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +12,11 @@
 #include "mxfp4/tensor/dtype.h"
 
 namespace mxfp4 {
+
+/// How MLX stores one module that is not as the model's default says.
+struct MlxModule {
+  std::int64_t group_size = 0, bits = 0;
+};
 
 /// Fields of config.json; what is absent or null there is absent here. Sizes that a model of several parts
 /// keeps in "text_config" are taken from there.
@@ -28,6 +34,7 @@ struct ModelConfig {
   std::string
       quant_method;  ///< quantization_config.quant_method; "mlx" for MLX's own dict; empty if unquantised
   std::string quant_format;  ///< compressed-tensors' format, ModelOpt's quant_algo, or MLX's mode
+  std::map<std::string, MlxModule, std::less<>> mlx_modules;  ///< MLX's own dict's, by path
   /// The model's own list of modules to leave alone, in the language of quant_method.
   std::optional<std::vector<std::string>> left_alone;
 

@@ -28,4 +28,9 @@ using OtherCodesPtr = std::shared_ptr<const OtherCodes>;
 /// F8_E4M3 [N, K] with one F8_E8M0 scale per tile of 128 x 128 (DeepSeek). Null unless dtypes and shapes fit.
 OtherCodesPtr fp8_in_tiles(const StoredTensor& codes, const StoredTensor& scales);
 
+/// U32 [N, K * bits / 32] of 4 or 8 bits, the first element lowest, with a scale and a bias, in any dense
+/// float, for every `group` of elements of a row: scale * q + bias (MLX's affine mode). Null unless all fits.
+OtherCodesPtr affine_words(const StoredTensor& codes, const StoredTensor& scales, const StoredTensor& biases,
+                           std::int64_t group, std::int64_t bits);
+
 }  // namespace mxfp4

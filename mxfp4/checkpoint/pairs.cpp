@@ -165,11 +165,26 @@ const Convention* convention_of(const StoredTensor& codes, const StoredTensor& s
   return found;
 }
 
-void find_others(const ModelFiles& files, Pairs& pairs) {
+// A weight in another quantisation that is read; null for anything else.
+OtherCodesPtr other_codes(const ModelFiles& files, const ModelConfig& config, const StoredTensor& codes) {
+  constexpr std::string_view kWeight = ".weight";
+  if (!codes.name.ends_with(kWeight)) return nullptr;
+  if (codes.dtype == Dtype::f8_e4m3) {
+    const StoredTensor* const scales = partner_of(files, codes, kWeight, ".scale");
+    return scales == nullptr ? nullptr : fp8_in_tiles(codes, *scales);
+  }
+  const StoredTensor* const scales = partner_of(files, codes, kWeight, ".scales");
+  const StoredTensor* const biases = partner_of(files, codes, kWeight, ".biases");
+  const auto module =
+      config.mlx_modules.find(std::string_view(codes.name).substr(0, codes.name.size() - kWeight.size()));
+  if (scales == nullptr || biases == nullptr || module == config.mlx_modules.end()) return nullptr;
+  return affine_words(codes, *scales, *biases, module->second.group_size, module->second.bits);
+}
+
+void find_others(const ModelFiles& files, const ModelConfig& config, Pairs& pairs) {
   for (const StoredTensor* const tensor : files.tensors()) {
-    if (tensor->dtype != Dtype::f8_e4m3 || !tensor->name.ends_with(".weight")) continue;
-    const StoredTensor* const scales = partner_of(files, *tensor, ".weight", ".scale");
-    OtherCodesPtr other = scales == nullptr ? nullptr : fp8_in_tiles(*tensor, *scales);
+    if (pairs.has(*tensor)) continue;
+    OtherCodesPtr other = other_codes(files, config, *tensor);
     if (other == nullptr) continue;
     for (const StoredTensor* const part : other->stored) {
       if (part != tensor) pairs.parts_of_others.insert(part);
@@ -199,7 +214,7 @@ Pairs find_pairs(const ModelFiles& files, const ModelConfig& config, const Conve
       pairs.scales.insert(scales);
     }
   }
-  if (pairs.convention != nullptr) find_others(files, pairs);
+  if (pairs.convention != nullptr) find_others(files, config, pairs);
   return pairs;
 }
 

@@ -5,9 +5,11 @@ import json
 import subprocess
 import sys
 
+import ml_dtypes
 import numpy as np
 import pytest
 
+import reference
 from checkpoints import Model, tree_bytes, write_safetensors
 from layouts import SUFFIXES, pieces
 
@@ -159,6 +161,42 @@ def test_usage_errors(mxfp4, golden, tmp_path):
         assert mxfp4.json("convert", *arguments, status=2)["error"]["code"] == "invalid_argument"
     assert mxfp4.json("convert", golden / "tiny-llama/bf16", tmp_path / "out", "--format", "mlx", status=2)["error"]["code"] == "invalid_argument"
     assert list(tmp_path.iterdir()) == []
+
+
+def affine_model(path, bits=8):
+    """What mlx-lm makes of gpt-oss: MXFP4 beside affine words of its own."""
+    random = np.random.default_rng(1)
+    codes = random.integers(0, 2**bits, (6, 128), np.uint8)
+    words = codes if bits == 8 else codes[:, 0::2] | codes[:, 1::2] << 4
+    scales, biases = (random.normal(size=(6, 2)).astype(ml_dtypes.bfloat16) for _ in range(2))
+    path.mkdir()
+    write_safetensors(path / "model.safetensors", {
+        "x.experts.gate_proj.weight": random.integers(0, 2**32, (2, 4, 8), np.uint32), "x.experts.gate_proj.scales": random.integers(100, 130, (2, 4, 2), np.uint8),
+        "x.router.weight": words.view(np.uint32), "x.router.scales": scales, "x.router.biases": biases,
+    })  # fmt: skip
+    quantization = {"group_size": 32, "bits": 4, "mode": "mxfp4", "x.router": {"group_size": 64, "bits": bits}}
+    (path / "config.json").write_text(json.dumps({"quantization": quantization, "quantization_config": quantization}))
+    return codes.reshape(6, 2, 64) * scales.astype(np.float32)[..., None] + biases.astype(np.float32)[..., None]
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_affine_words_beside_mxfp4_become_bf16(mxfp4, tmp_path, bits):
+    values = affine_model(tmp_path / "in", bits).reshape(6, 128)
+    assert mxfp4.json("verify", tmp_path / "in")["ok"]
+    report = mxfp4.json("convert", tmp_path / "in", tmp_path / "out", "--format", "compressed-tensors")
+    assert report["totals"]["expanded"] == 1 and report["verified"]
+    assert reference.same_values(Model(tmp_path / "out")["x.router.weight"], reference.bf16(values))
+    assert Model(tmp_path / "out").config["quantization_config"]["ignore"] == ["x.router"]
+    assert "x.router.biases" not in Model(tmp_path / "out").tensors
+    mxfp4("dequantize", tmp_path / "in", tmp_path / "f32", "--dtype", "f32")
+    assert np.array_equal(Model(tmp_path / "f32")["x.router.weight"], values)
+
+
+def test_affine_words_of_unknown_kind_are_told(mxfp4, tmp_path):
+    affine_model(tmp_path / "in")
+    (tmp_path / "in/config.json").write_text("{}")
+    result = mxfp4.json("convert", tmp_path / "in", tmp_path / "out", "--format", "native", status=3)
+    assert result["error"]["code"] == "unsupported" and "mlx" in result["error"]["message"]
 
 
 MLX = """
