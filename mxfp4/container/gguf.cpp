@@ -6,7 +6,7 @@
 #include <limits>
 #include <optional>
 
-#include "mxfp4/base/fail_internal.h"
+#include "mxfp4/container/gguf_reader_internal.h"
 
 namespace mxfp4::gguf {
 namespace {
@@ -17,151 +17,37 @@ constexpr Type kTypes[] = {
 #undef MXFP4_GGUF_TYPE
 };
 
-constexpr std::string_view kMagic = "GGUF";
-constexpr const char* kAlignmentKey = "general.alignment";
-constexpr std::uint64_t kDefaultAlignment = 32;
 constexpr std::uint64_t kMaxAlignment = 1 << 20;
-constexpr std::uint32_t kMaxRank = 4;
-constexpr std::uint64_t kMaxName = 1 << 16;  // bytes of a key or of a tensor's name
+constexpr std::uint64_t kMaxName = 1 << 16;                        // bytes of a key or of a tensor's name
+constexpr std::uint64_t kSmallestPair = 13, kSmallestTensor = 32;  // bytes
 
-// Numbers of the types of metadata.
-enum ValueType : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, string, array, u64, i64, f64 };
-
-/// Reads values one after the other, never past the end.
-class Reader {
- public:
-  Reader(std::span<const std::byte> bytes, const std::string& path) : bytes_(bytes), path_(path) {}
-
-  std::uint64_t position() const noexcept { return position_; }
-  std::uint64_t left() const noexcept { return bytes_.size() - position_; }
-
-  template <class Number>
-  Number number(std::string_view what) {
-    need(sizeof(Number), what);
-    Number value;
-    std::memcpy(&value, bytes_.data() + position_, sizeof value);
-    position_ += sizeof value;
-    return value;
-  }
-
-  std::string text(std::string_view what, std::uint64_t most) {
-    const auto size = number<std::uint64_t>(what);
-    if (size > most) corrupt("{} of {} bytes", what, size);
-    need(size, what);
-    std::string value(reinterpret_cast<const char*>(bytes_.data()) + position_, size);
-    position_ += size;
-    return value;
-  }
-
-  /// A number of things, each of which takes at least `least` bytes.
-  std::uint64_t count(std::string_view what, std::uint64_t least) {
-    const auto value = number<std::uint64_t>(what);
-    if (value > left() / least) corrupt("{} is {}, but {} bytes follow", what, value, left());
-    return value;
-  }
-
-  template <class... Args>
-  [[noreturn]] void corrupt(fmt::format_string<Args...> format, Args&&... args) const {
-    fail(ErrorCode::corrupt_file, "{}: at byte {}: {}", path_, position_,
-         fmt::format(format, std::forward<Args>(args)...));
-  }
-  template <class... Args>
-  [[noreturn]] void unsupported(fmt::format_string<Args...> format, Args&&... args) const {
-    fail(ErrorCode::unsupported, "{}: at byte {}: {}", path_, position_,
-         fmt::format(format, std::forward<Args>(args)...));
-  }
-
- private:
-  void need(std::uint64_t size, std::string_view what) const {
-    if (size > left()) corrupt("{} takes {} bytes, but the file ends after {}", what, size, left());
-  }
-
-  std::span<const std::byte> bytes_;
-  const std::string& path_;
-  std::uint64_t position_ = 0;
-};
-
-Scalar read_scalar(Reader& reader, std::uint32_t type, const std::string& key) {
-  switch (type) {
-    case u8:
-      return std::uint64_t{reader.number<std::uint8_t>(key)};
-    case i8:
-      return std::int64_t{reader.number<std::int8_t>(key)};
-    case u16:
-      return std::uint64_t{reader.number<std::uint16_t>(key)};
-    case i16:
-      return std::int64_t{reader.number<std::int16_t>(key)};
-    case u32:
-      return std::uint64_t{reader.number<std::uint32_t>(key)};
-    case i32:
-      return std::int64_t{reader.number<std::int32_t>(key)};
-    case f32:
-      return double{reader.number<float>(key)};
-    case boolean: {
-      const auto value = reader.number<std::uint8_t>(key);
-      if (value > 1) reader.corrupt("'{}' is {}, neither true nor false", key, value);
-      return value == 1;
-    }
-    case string:
-      return reader.text(key, std::numeric_limits<std::uint64_t>::max());
-    case u64:
-      return reader.number<std::uint64_t>(key);
-    case i64:
-      return reader.number<std::int64_t>(key);
-    case f64:
-      return reader.number<double>(key);
-    default:
-      reader.unsupported("'{}' has type {}, which is unknown", key, type);
-  }
-}
-
-std::uint64_t least_size(std::uint32_t type) {
-  constexpr std::uint64_t kSizes[] = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
-  return type < std::size(kSizes) ? kSizes[type] : 1;
+void refuse_twins(const Reader& reader, std::vector<std::string_view> names, const char* what) {
+  std::sort(names.begin(), names.end());
+  const auto twice = std::adjacent_find(names.begin(), names.end());
+  if (twice != names.end()) reader.corrupt("{} '{}' stands twice", what, shown(*twice));
 }
 
 void read_metadata(Reader& reader, File& file) {
-  const std::uint64_t pairs = reader.count("the number of metadata", 13);
-  std::vector<std::string> keys;
+  const std::uint64_t pairs = reader.count("the number of metadata", kSmallestPair);
   for (std::uint64_t i = 0; i < pairs; ++i) {
-    std::string key = reader.text("the key of metadata", kMaxName);
-    const auto type = reader.number<std::uint32_t>(key);
-    Value value;
-    if (type == array) {
-      const auto element = reader.number<std::uint32_t>(key);
-      if (element == array) reader.unsupported("'{}' is an array of arrays", key);
-      std::vector<Scalar> elements(reader.count(key, least_size(element)));
-      for (Scalar& one : elements) one = read_scalar(reader, element, key);
-      value = std::move(elements);
-    } else {
-      value = read_scalar(reader, type, key);
-    }
-    if (!file.metadata.emplace(key, std::move(value)).second)
-      reader.corrupt("metadata '{}' stand twice", key);
+    std::string key(reader.text("the key of metadata", kMaxName));
+    const ValueType type = reader.value_type(key);
+    const Value value = reader.value(type, key);
+    file.metadata.push_back({std::move(key), value});
   }
+  std::vector<std::string_view> keys;
+  for (const Pair& pair : file.metadata) keys.push_back(pair.key);
+  refuse_twins(reader, std::move(keys), "metadata");
 }
 
 std::uint64_t alignment_of(const File& file, const Reader& reader) {
-  const auto found = file.metadata.find(kAlignmentKey);
-  if (found == file.metadata.end()) return kDefaultAlignment;
-  const auto* const scalar = std::get_if<Scalar>(&found->second);
-  const auto* const value = scalar == nullptr ? nullptr : std::get_if<std::uint64_t>(scalar);
-  if (value == nullptr || !std::has_single_bit(*value) || *value > kMaxAlignment) {
-    reader.corrupt("'{}' is no power of two up to {}", kAlignmentKey, kMaxAlignment);
+  const Value* const value = file.value(kAlignmentKey);
+  if (value == nullptr) return kDefaultAlignment;
+  const auto alignment = static_cast<std::uint64_t>(value->integer().value_or(0));
+  if (!std::has_single_bit(alignment) || alignment > kMaxAlignment) {
+    reader.corrupt("'{}' is {}, no power of two up to {}", kAlignmentKey, shown(*value), kMaxAlignment);
   }
-  return *value;
-}
-
-/// Bytes of a tensor, or nothing if they cannot be counted.
-std::optional<std::uint64_t> size_of(const Tensor& tensor) {
-  constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  unsigned __int128 size = static_cast<std::uint64_t>(tensor.type->bytes);
-  for (std::size_t d = tensor.shape.size(); d-- > 0;) {
-    const bool innermost = d + 1 == tensor.shape.size();
-    size *= static_cast<std::uint64_t>(innermost ? tensor.shape[d] / tensor.type->elements : tensor.shape[d]);
-    if (size > kMost) return std::nullopt;
-  }
-  return static_cast<std::uint64_t>(size);
+  return alignment;
 }
 
 struct Place {
@@ -169,27 +55,29 @@ struct Place {
   Tensor* tensor;
 };
 
-std::uint64_t read_tensor(Reader& reader, Tensor& tensor) {
+Place read_tensor(Reader& reader, Tensor& tensor) {
   tensor.name = reader.text("the name of a tensor", kMaxName);
-  const auto rank = reader.number<std::uint32_t>(tensor.name);
-  if (rank == 0 || rank > kMaxRank) reader.corrupt("tensor '{}' has {} dimensions", tensor.name, rank);
+  const std::string name = shown(tensor.name);
+  const auto rank = reader.number<std::uint32_t>(name);
+  if (rank == 0 || rank > kMaxRank) reader.corrupt("tensor '{}' has {} dimensions", name, rank);
   tensor.shape.resize(rank);
   for (std::uint32_t d = 0; d < rank; ++d) {
-    const auto size = reader.number<std::uint64_t>(tensor.name);
+    const auto size = reader.number<std::uint64_t>(name);
     if (size > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-      reader.corrupt("tensor '{}' has a dimension of {}", tensor.name, size);
+      reader.corrupt("tensor '{}' has a dimension of {}", name, size);
     }
     tensor.shape[rank - 1 - d] = static_cast<std::int64_t>(size);
   }
-  const auto number = reader.number<std::uint32_t>(tensor.name);
+  const auto number = reader.number<std::uint32_t>(name);
   tensor.type = find_type(number);
-  if (tensor.type == nullptr)
-    reader.unsupported("tensor '{}' has type {}, which is unknown", tensor.name, number);
+  if (tensor.type == nullptr) reader.unsupported("tensor '{}' has type {}, which is unknown", name, number);
   if (tensor.shape.back() % tensor.type->elements != 0) {
-    reader.corrupt("tensor '{}': rows of {} elements are no whole blocks of {}, {} elements each",
-                   tensor.name, tensor.shape.back(), tensor.type->name, tensor.type->elements);
+    reader.corrupt("tensor '{}': rows of {} elements are no whole blocks of {}, {} elements each", name,
+                   tensor.shape.back(), tensor.type->name, tensor.type->elements);
   }
-  return reader.number<std::uint64_t>(tensor.name);
+  const std::optional<std::uint64_t> size = size_of(*tensor.type, tensor.shape);
+  if (!size) reader.corrupt("tensor '{}' of shape {} is too large to be true", name, to_string(tensor.shape));
+  return {reader.number<std::uint64_t>(name), *size, &tensor};
 }
 
 void check_places(std::vector<Place>& places, const std::string& path) {
@@ -199,46 +87,37 @@ void check_places(std::vector<Place>& places, const std::string& path) {
     if (place.size == 0) continue;
     if (last != nullptr && last->begin + last->size > place.begin) {
       fail(ErrorCode::corrupt_file, "{}: tensors '{}' and '{}' overlap at byte {} of the data", path,
-           last->tensor->name, place.tensor->name, place.begin);
+           shown(last->tensor->name), shown(place.tensor->name), place.begin);
     }
     last = &place;
   }
 }
 
-void read_tensors(Reader& reader, File& file, std::uint64_t count, std::span<const std::byte> bytes,
-                  const std::string& path) {
+void read_tensors(Reader& reader, File& file, std::uint64_t count, const std::string& path) {
   file.tensors.resize(count);
   std::vector<Place> places;
-  for (Tensor& tensor : file.tensors) {
-    const std::uint64_t begin = read_tensor(reader, tensor);
-    const std::optional<std::uint64_t> size = size_of(tensor);
-    if (!size)
-      reader.corrupt("tensor '{}' of shape {} is too large to be true", tensor.name, to_string(tensor.shape));
-    places.push_back({begin, *size, &tensor});
-  }
-  const std::uint64_t alignment = alignment_of(file, reader);
-  const std::uint64_t data = (reader.position() + alignment - 1) / alignment * alignment;
-  for (const Place& place : places) {
-    if (place.begin % alignment != 0) {
-      fail(ErrorCode::corrupt_file,
-           "{}: tensor '{}' begins at byte {} of the data, which is not aligned to {}", path,
-           place.tensor->name, place.begin, alignment);
-    }
-    if (place.size == 0) continue;
-    if (data > bytes.size() || place.begin > bytes.size() - data ||
-        place.size > bytes.size() - data - place.begin) {
-      fail(ErrorCode::corrupt_file, "{}: tensor '{}': offset {} + {} bytes exceeds the {} bytes of data",
-           path, place.tensor->name, place.begin, place.size,
-           bytes.size() - std::min<std::uint64_t>(data, bytes.size()));
-    }
-    place.tensor->bytes = bytes.subspan(data + place.begin, place.size);
-  }
-  check_places(places, path);
+  for (Tensor& tensor : file.tensors) places.push_back(read_tensor(reader, tensor));
   std::vector<std::string_view> names;
   for (const Tensor& tensor : file.tensors) names.push_back(tensor.name);
-  std::sort(names.begin(), names.end());
-  const auto twice = std::adjacent_find(names.begin(), names.end());
-  if (twice != names.end()) fail(ErrorCode::corrupt_file, "{}: tensor '{}' stands twice", path, *twice);
+  refuse_twins(reader, std::move(names), "tensor");
+  file.alignment = alignment_of(file, reader);
+  const std::span<const std::byte> bytes = file.map.bytes();
+  const std::uint64_t begin = (reader.position() + file.alignment - 1) / file.alignment * file.alignment;
+  const std::span<const std::byte> data = bytes.subspan(std::min<std::uint64_t>(begin, bytes.size()));
+  for (const Place& place : places) {
+    if (place.begin % file.alignment != 0) {
+      fail(ErrorCode::corrupt_file,
+           "{}: tensor '{}' begins at byte {} of the data, which is not aligned to {}", path,
+           shown(place.tensor->name), place.begin, file.alignment);
+    }
+    if (place.size == 0) continue;
+    if (place.begin > data.size() || place.size > data.size() - place.begin) {
+      fail(ErrorCode::corrupt_file, "{}: tensor '{}': offset {} + {} bytes exceeds the {} bytes of data",
+           path, shown(place.tensor->name), place.begin, place.size, data.size());
+    }
+    place.tensor->bytes = data.subspan(place.begin, place.size);
+  }
+  check_places(places, path);
 }
 
 }  // namespace
@@ -247,6 +126,26 @@ const Type* find_type(std::uint32_t number) noexcept {
   const auto found = std::find_if(std::begin(kTypes), std::end(kTypes),
                                   [&](const Type& type) { return type.number == number; });
   return found == std::end(kTypes) ? nullptr : found;
+}
+
+std::optional<std::uint64_t> size_of(const Type& type, const Shape& shape) noexcept {
+  if (shape.back() % type.elements != 0) return std::nullopt;
+  // A size of 0 must not hide what the others cannot be.
+  std::int64_t size = type.bytes;
+  bool empty = false;
+  for (std::size_t d = shape.size(); d-- > 0;) {
+    const std::int64_t blocks = d + 1 == shape.size() ? shape[d] / type.elements : shape[d];
+    empty = empty || blocks == 0;
+    if (blocks != 0 && __builtin_mul_overflow(size, blocks, &size)) return std::nullopt;
+  }
+  if (!byte_size(Dtype::f64, shape)) return std::nullopt;  // elements are counted in bits elsewhere
+  return empty ? 0 : static_cast<std::uint64_t>(size);
+}
+
+const Value* File::value(std::string_view key) const noexcept {
+  const auto found =
+      std::find_if(metadata.begin(), metadata.end(), [&](const Pair& pair) { return pair.key == key; });
+  return found == metadata.end() ? nullptr : &found->value;
 }
 
 const Tensor* File::find(std::string_view name) const noexcept {
@@ -260,16 +159,21 @@ bool is_gguf(std::span<const std::byte> bytes) noexcept {
 }
 
 FilePtr open(const std::filesystem::path& path) {
-  auto file = std::make_shared<File>(File{MappedFile(path), {}, {}});
+  auto file = std::make_shared<File>(File{MappedFile(path), 0, 0, {}, {}});
   const std::span<const std::byte> bytes = file->map.bytes();
   if (!is_gguf(bytes)) fail(ErrorCode::corrupt_file, "{}: does not begin with '{}'", path.native(), kMagic);
   Reader reader(bytes, path.native());
-  reader.number<std::uint32_t>("the magic");
-  const auto version = reader.number<std::uint32_t>("the version");
-  if (version != 2 && version != 3) reader.unsupported("version {} is not read, only 2 and 3", version);
-  const std::uint64_t tensors = reader.count("the number of tensors", 24);
+  reader.take(kMagic.size(), "the magic");
+  file->version = reader.number<std::uint32_t>("the version");
+  const std::uint32_t swapped = __builtin_bswap32(file->version);
+  if (swapped == 2 || swapped == 3)
+    reader.unsupported("a big-endian file of version {} is not read", swapped);
+  if (file->version != 2 && file->version != 3) {
+    reader.unsupported("version {} is not read, only 2 and 3", file->version);
+  }
+  const std::uint64_t tensors = reader.count("the number of tensors", kSmallestTensor);
   read_metadata(reader, *file);
-  read_tensors(reader, *file, tensors, bytes, path.native());
+  read_tensors(reader, *file, tensors, path.native());
   return file;
 }
 

@@ -3,12 +3,11 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "mxfp4/base/file.h"
@@ -23,12 +22,49 @@ struct Type {
   int elements, bytes;
 };
 
+/// Numbers of the types that this library reads the elements of.
+inline constexpr std::uint32_t kF32 = 0, kF16 = 1, kQ8_0 = 8, kBf16 = 30, kMxfp4 = 39;
+
 /// The type of that number, or null.
 const Type* find_type(std::uint32_t number) noexcept;
 
-/// A value of the metadata. Integers and floats are widened to 64 bits.
-using Scalar = std::variant<bool, std::int64_t, std::uint64_t, double, std::string>;
-using Value = std::variant<Scalar, std::vector<Scalar>>;
+/// Types of metadata, by their numbers in files.
+enum class ValueType : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, text, array, u64, i64, f64 };
+
+/// "u32", "text", ...
+const char* name_of(ValueType type) noexcept;
+
+struct Array;
+
+/// A value of the metadata as the file encodes it.
+struct Value {
+  ValueType type = ValueType::u8;
+  std::span<const std::byte> bytes;  ///< what stands behind its type; need not be aligned
+
+  // Nothing for a value of another type or sign.
+  std::optional<std::string_view> text() const noexcept;
+  std::optional<bool> boolean() const noexcept;
+  std::optional<std::int64_t> integer() const noexcept;  ///< of every type of integer, up to 2^63 - 1
+  std::optional<double> number() const noexcept;         ///< of f32, f64 and what integer() knows
+  std::optional<Array> array() const noexcept;
+};
+
+/// Elements of one type, arrays included.
+struct Array {
+  ValueType element = ValueType::u8;
+  std::uint64_t count = 0;
+  std::span<const std::byte> bytes;
+
+  std::vector<Value> elements() const;  ///< Throws Error corrupt_file if the file has been changed since
+};
+
+/// A value on one line, for people: "32", "'yarn'", "[201088 x text]".
+std::string shown(const Value& value);
+
+struct Pair {
+  std::string key;
+  Value value;
+};
 
 struct Tensor {
   std::string name;
@@ -39,9 +75,13 @@ struct Tensor {
 
 struct File {
   MappedFile map;
-  std::map<std::string, Value, std::less<>> metadata;
+  std::uint32_t version = 0;
+  std::uint64_t alignment = 0;  ///< of the data and of every tensor in it
+  std::vector<Pair> metadata;   ///< in the order of the file
   std::vector<Tensor> tensors;  ///< in the order in which the file describes them
 
+  /// The value under that key, or null.
+  const Value* value(std::string_view key) const noexcept;
   /// The tensor of that name, or null.
   const Tensor* find(std::string_view name) const noexcept;
 };
@@ -52,9 +92,9 @@ using FilePtr = std::shared_ptr<const File>;
 bool is_gguf(std::span<const std::byte> bytes) noexcept;
 
 /// Maps and checks a file of version 2 or 3; only what describes the tensors is read. Throws Error io;
-/// unsupported for another version and for a type of tensor or metadata that is unknown; corrupt_file with
-/// the place and the values for everything that cannot be right: sizes beyond the file, names that stand
-/// twice, tensors that overlap or are not aligned.
+/// unsupported for another version, for big-endian files, and for a type of tensor or metadata that is
+/// unknown; corrupt_file with the place and the values for everything that cannot be right: sizes beyond the
+/// file, names that stand twice, tensors that overlap or are not aligned. Between tensors there may be gaps.
 FilePtr open(const std::filesystem::path& path);
 
 }  // namespace mxfp4::gguf

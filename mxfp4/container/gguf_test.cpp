@@ -11,8 +11,8 @@
 namespace mxfp4::gguf {
 namespace {
 
-constexpr std::uint32_t kF32 = 0, kMxfp4 = 39;                                          // types of tensors
-constexpr std::uint32_t kU8 = 0, kU32 = 4, kF = 6, kBool = 7, kString = 8, kArray = 9;  // of metadata
+// Types of metadata.
+constexpr std::uint32_t kU8 = 0, kI16 = 3, kU32 = 4, kF = 6, kBool = 7, kString = 8, kArray = 9, kU64 = 10;
 
 class Gguf : public testing::Test {
  protected:
@@ -62,18 +62,69 @@ TEST_F(Gguf, ShowsMetadataAndTensors) {
   EXPECT_EQ(b.bytes.size(), 20u);
   EXPECT_EQ(static_cast<char>(b.bytes.front()), 'b');
   EXPECT_EQ(file->find("c"), nullptr);
-  EXPECT_EQ(std::get<std::string>(std::get<Scalar>(file->metadata.at("general.name"))), "tiny");
-  EXPECT_EQ(std::get<double>(std::get<Scalar>(file->metadata.at("scale"))), 0.5);
-  const auto& list = std::get<std::vector<Scalar>>(file->metadata.at("list"));
+  ASSERT_EQ(file->metadata.size(), 3u);
+  EXPECT_EQ(file->metadata[1].key, "list");
+  EXPECT_EQ(file->value("general.name")->text(), "tiny");
+  EXPECT_EQ(file->value("scale")->number(), 0.5);
+  EXPECT_EQ(file->value("other"), nullptr);
+  const std::vector<Value> list = file->value("list")->array()->elements();
   ASSERT_EQ(list.size(), 2u);
-  EXPECT_EQ(std::get<std::uint64_t>(list[1]), 8u);
+  EXPECT_EQ(list[1].integer(), 8);
+}
+
+TEST_F(Gguf, KnowsEveryTypeOfMetadata) {
+  Bytes bytes;
+  bytes.begin(0, 13);
+  bytes.string("u8").u32(0).number<std::uint8_t>(200).string("i8").u32(1).number<std::int8_t>(-3);
+  bytes.string("u16").u32(2).number<std::uint16_t>(60000).string("i16").u32(kI16).number<std::int16_t>(-300);
+  bytes.string("u32").u32(kU32).u32(4000000000).string("i32").u32(5).number<std::int32_t>(-70000);
+  bytes.string("f32").u32(kF).number(0.1f).string("bool").u32(kBool).number<std::uint8_t>(1);
+  bytes.string("text").u32(kString).string("a\nb").string("array").u32(kArray).u32(kI16).u64(0);
+  bytes.string("u64").u32(kU64).u64(~0ull).string("i64").u32(11).number<std::int64_t>(-5000000000);
+  bytes.string("f64").u32(12).number(0.1);
+  const FilePtr file = read(bytes);
+  const std::pair<const char*, const char*> expected[] = {{"u8", "200"},
+                                                          {"i8", "-3"},
+                                                          {"u16", "60000"},
+                                                          {"i16", "-300"},
+                                                          {"u32", "4000000000"},
+                                                          {"f32", "0.1"},
+                                                          {"i32", "-70000"},
+                                                          {"bool", "true"},
+                                                          {"text", "'a\\nb'"},
+                                                          {"array", "[0 x i16]"},
+                                                          {"f64", "0.1"},
+                                                          {"i64", "-5000000000"},
+                                                          {"u64", "18446744073709551615"}};
+  for (const auto& [key, text] : expected) EXPECT_EQ(shown(*file->value(key)), text);
+  EXPECT_EQ(file->value("u64")->integer(), std::nullopt);
+  EXPECT_EQ(file->value("u32")->integer(), 4000000000);
+  EXPECT_EQ(file->value("i32")->number(), -70000.0);
+  EXPECT_EQ(file->value("bool")->boolean(), true);
+  EXPECT_EQ(file->value("u8")->boolean(), std::nullopt);
+  EXPECT_EQ(file->value("u8")->text(), std::nullopt);
+  EXPECT_FALSE(file->value("u8")->array().has_value());
+}
+
+TEST_F(Gguf, ReadsArraysOfArrays) {
+  Bytes bytes;
+  bytes.begin(0, 1).string("k").u32(kArray).u32(kArray).u64(2);
+  bytes.u32(kU8).u64(1).number<std::uint8_t>(7);
+  bytes.u32(kString).u64(2).string("a").string("bc");
+  const FilePtr file = read(bytes);
+  const std::vector<Value> arrays = file->value("k")->array()->elements();
+  ASSERT_EQ(arrays.size(), 2u);
+  EXPECT_EQ(arrays[0].array()->elements()[0].integer(), 7);
+  EXPECT_EQ(arrays[1].array()->elements()[1].text(), "bc");
 }
 
 TEST_F(Gguf, KeepsTheAlignmentThatTheFileNames) {
   Bytes bytes;
   bytes.begin(1, 1).string("general.alignment").u32(kU32).u32(256).tensor("a", 4, 1, kF32, 256);
   bytes.align(256).text += std::string(256, '\0') + std::string(16, 'a');
-  EXPECT_EQ(static_cast<char>(read(bytes)->tensors[0].bytes[0]), 'a');
+  const FilePtr file = read(bytes);
+  EXPECT_EQ(file->alignment, 256u);
+  EXPECT_EQ(static_cast<char>(file->tensors[0].bytes[0]), 'a');
 }
 
 TEST_F(Gguf, RefusesEveryTruncation) {
@@ -89,10 +140,11 @@ TEST_F(Gguf, RefusesWhatIsNoGguf) {
   Bytes bytes;
   bytes.text = "GGML and more";
   expect_refused(bytes, "does not begin with 'GGUF'");
-  for (const std::uint32_t version : {1u, 4u, 0x03000000u}) {
+  for (const std::uint32_t version : {1u, 4u}) {
     expect_refused(Bytes().begin(0, 0, version), "version " + std::to_string(version),
                    ErrorCode::unsupported);
   }
+  expect_refused(Bytes().begin(0, 0, 0x03000000), "a big-endian file of version 3", ErrorCode::unsupported);
 }
 
 TEST_F(Gguf, RefusesMetadataThatCannotBe) {
@@ -106,17 +158,28 @@ TEST_F(Gguf, RefusesMetadataThatCannotBe) {
   bytes = {};
   expect_refused(bytes.begin(0, 1).string("k").u32(kArray).u32(kU32).u64(kHuge), "k is 1152921504606846976");
   bytes = {};
-  bytes.begin(0, 1).string("k").u32(kArray).u32(kArray).u64(0);
-  expect_refused(bytes, "'k' is an array of arrays", ErrorCode::unsupported);
+  bytes.begin(0, 1).string("k").u32(kArray);
+  for (int i = 0; i < 9; ++i) bytes.u32(kArray).u64(1);
+  bytes.u32(kU8).u64(0);
+  expect_refused(bytes, "'k' holds arrays more than 8 deep", ErrorCode::unsupported);
+  bytes = {};
+  expect_refused(bytes.begin(0, 1).string("k").u32(kArray).u32(13).u64(0), "'k' has type 13",
+                 ErrorCode::unsupported);
+  bytes = {};
+  bytes.begin(0, 1).string("k").u32(kArray).u32(kBool).u64(1).number<std::uint8_t>(3);
+  expect_refused(bytes, "'k' is 3, neither true nor false");
   bytes = {};
   expect_refused(bytes.begin(0, 1).string("k").u32(13).u64(0), "'k' has type 13", ErrorCode::unsupported);
   bytes = {};
   expect_refused(bytes.begin(0, 1).string("k").u32(kBool).number<std::uint8_t>(2), "neither true nor false");
   bytes = {};
   for (int i = 0; i < 2; ++i) (i == 0 ? bytes.begin(0, 2) : bytes).string("k").u32(kU32).u32(1);
-  expect_refused(bytes, "metadata 'k' stand twice");
+  expect_refused(bytes, "metadata 'k' stands twice");
   bytes = {};
-  expect_refused(bytes.begin(0, 1).string("general.alignment").u32(kU32).u32(24), "no power of two");
+  expect_refused(bytes.begin(0, 1).string("general.alignment").u32(kU32).u32(24),
+                 "'general.alignment' is 24, no power of two");
+  bytes = {};
+  expect_refused(bytes.begin(0, 1).string("general.alignment").u32(kString).string("32"), "no power of two");
 }
 
 TEST_F(Gguf, RefusesTensorsThatCannotBe) {
@@ -131,6 +194,7 @@ TEST_F(Gguf, RefusesTensorsThatCannotBe) {
   expect_refused(with(Bytes().tensor("a", ~0ull, 1, kF32, 0)), "a dimension of 18446744073709551615");
   expect_refused(with(Bytes().tensor("a", 1ull << 62, 1ull << 62, kF32, 0)), "too large to be true");
   expect_refused(with(Bytes().tensor("a", 1ull << 62, 1, kF32, 0)), "too large to be true");
+  expect_refused(with(Bytes().tensor("a", 1ull << 62, 0, kF32, 0)), "too large to be true");
   expect_refused(with(Bytes().tensor("a", 33, 1, kMxfp4, 0)),
                  "rows of 33 elements are no whole blocks of MXFP4");
   expect_refused(with(Bytes().tensor("a", 1, 1, 99, 0)), "tensor 'a' has type 99", ErrorCode::unsupported);
