@@ -193,10 +193,10 @@ ImportanceMatrix ImportanceMatrix::open(const std::filesystem::path& path) {
   };
   const MappedFile map(path);
   if (gguf::is_gguf(map.bytes())) {
-    const gguf::FilePtr file = gguf::open(path);
+    const gguf::File file = gguf::open(path);
     std::vector<RawTensor> tensors;
-    for (const gguf::Tensor& tensor : file->tensors) {
-      tensors.push_back({tensor.name, tensor.type == gguf::find_type(0), tensor.type->name, tensor.bytes});
+    for (const gguf::Tensor& tensor : file.tensors) {
+      tensors.push_back({tensor.name, tensor.type->number == gguf::kF32, tensor.type->name, tensor.bytes});
     }
     read_tensors(path, tensors, false, add);
   } else if (path.extension() == ".safetensors") {

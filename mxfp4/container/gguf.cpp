@@ -158,22 +158,22 @@ bool is_gguf(std::span<const std::byte> bytes) noexcept {
   return bytes.size() >= kMagic.size() && std::memcmp(bytes.data(), kMagic.data(), kMagic.size()) == 0;
 }
 
-FilePtr open(const std::filesystem::path& path) {
-  auto file = std::make_shared<File>(File{MappedFile(path), 0, 0, {}, {}});
-  const std::span<const std::byte> bytes = file->map.bytes();
+File open(const std::filesystem::path& path) {
+  File file{MappedFile(path), 0, 0, {}, {}};
+  const std::span<const std::byte> bytes = file.map.bytes();
   if (!is_gguf(bytes)) fail(ErrorCode::corrupt_file, "{}: does not begin with '{}'", path.native(), kMagic);
   Reader reader(bytes, path.native());
   reader.take(kMagic.size(), "the magic");
-  file->version = reader.number<std::uint32_t>("the version");
-  const std::uint32_t swapped = __builtin_bswap32(file->version);
+  file.version = reader.number<std::uint32_t>("the version");
+  const std::uint32_t swapped = __builtin_bswap32(file.version);
   if (swapped == 2 || swapped == 3)
     reader.unsupported("a big-endian file of version {} is not read", swapped);
-  if (file->version != 2 && file->version != 3) {
-    reader.unsupported("version {} is not read, only 2 and 3", file->version);
+  if (file.version != 2 && file.version != 3) {
+    reader.unsupported("version {} is not read, only 2 and 3", file.version);
   }
   const std::uint64_t tensors = reader.count("the number of tensors", kSmallestTensor);
-  read_metadata(reader, *file);
-  read_tensors(reader, *file, tensors, path.native());
+  read_metadata(reader, file);
+  read_tensors(reader, file, tensors, path.native());
   return file;
 }
 

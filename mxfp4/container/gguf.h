@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -86,8 +85,6 @@ struct File {
   const Tensor* find(std::string_view name) const noexcept;
 };
 
-using FilePtr = std::shared_ptr<const File>;
-
 /// Whether the bytes begin as a GGUF file does.
 bool is_gguf(std::span<const std::byte> bytes) noexcept;
 
@@ -95,6 +92,6 @@ bool is_gguf(std::span<const std::byte> bytes) noexcept;
 /// unsupported for another version, for big-endian files, and for a type of tensor or metadata that is
 /// unknown; corrupt_file with the place and the values for everything that cannot be right: sizes beyond the
 /// file, names that stand twice, tensors that overlap or are not aligned. Between tensors there may be gaps.
-FilePtr open(const std::filesystem::path& path);
+File open(const std::filesystem::path& path);
 
 }  // namespace mxfp4::gguf

@@ -27,14 +27,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::ofstream(directory / "x.gguf", std::ios::binary)
       .write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(size));
   try {
-    const gguf::FilePtr file = gguf::open(directory / "x.gguf");
+    const gguf::File file = gguf::open(directory / "x.gguf");
     unsigned sum = 0;
-    for (const gguf::Tensor& tensor : file->tensors) {
+    for (const gguf::Tensor& tensor : file.tensors) {
       for (const std::byte b : tensor.bytes) sum += static_cast<unsigned>(b);
-      if (file->find(tensor.name) != &tensor) std::abort();
+      if (file.find(tensor.name) != &tensor) std::abort();
     }
-    for (const gguf::Pair& pair : file->metadata) {
-      if (file->value(pair.key) != &pair.value) std::abort();
+    for (const gguf::Pair& pair : file.metadata) {
+      if (file.value(pair.key) != &pair.value) std::abort();
       sum += visit(pair.value);
     }
     asm volatile("" : : "r"(sum));  // so that the bytes are read

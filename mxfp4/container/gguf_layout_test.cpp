@@ -19,7 +19,7 @@ std::string file_of(const Layout& layout) {
 
 class GgufLayout : public testing::Test {
  protected:
-  FilePtr read(const std::string& bytes) {
+  File read(const std::string& bytes) {
     std::ofstream(directory / "x.gguf", std::ios::binary) << bytes;
     return open(directory / "x.gguf");
   }
@@ -41,30 +41,30 @@ TEST_F(GgufLayout, IsReadBackAsItWasMeant) {
   EXPECT_EQ(made.offsets[2], made.offsets[1] + 224);  // 12 blocks of 17 bytes
   EXPECT_EQ(made.size, made.offsets[2] + 64);         // the last one is padded, too
 
-  const FilePtr file = read(file_of(made));
-  EXPECT_EQ(file->version, 3u);
-  ASSERT_EQ(file->tensors.size(), 3u);
+  const File file = read(file_of(made));
+  EXPECT_EQ(file.version, 3u);
+  ASSERT_EQ(file.tensors.size(), 3u);
   for (std::size_t i = 0; i < specs.size(); ++i) {
-    EXPECT_EQ(file->tensors[i].name, specs[i].name);
-    EXPECT_EQ(file->tensors[i].type->number, specs[i].type);
-    EXPECT_EQ(file->tensors[i].shape, specs[i].shape);
-    EXPECT_EQ(file->tensors[i].bytes.data(), file->map.bytes().data() + made.offsets[i]);
-    EXPECT_EQ(file->tensors[i].bytes.size(), specs[i].bytes());
+    EXPECT_EQ(file.tensors[i].name, specs[i].name);
+    EXPECT_EQ(file.tensors[i].type->number, specs[i].type);
+    EXPECT_EQ(file.tensors[i].shape, specs[i].shape);
+    EXPECT_EQ(file.tensors[i].bytes.data(), file.map.bytes().data() + made.offsets[i]);
+    EXPECT_EQ(file.tensors[i].bytes.size(), specs[i].bytes());
   }
-  EXPECT_EQ(file->value("u32")->type, ValueType::u32);
-  EXPECT_EQ(file->value("u32")->integer(), 7);
-  EXPECT_EQ(file->value("f32")->number(), 0.5);
-  EXPECT_EQ(file->value("bool")->boolean(), true);
-  EXPECT_EQ(file->value("texts")->array()->elements()[2].text(), "three");
-  EXPECT_EQ(file->value("numbers")->array()->elements()[1].integer(), -2);
+  EXPECT_EQ(file.value("u32")->type, ValueType::u32);
+  EXPECT_EQ(file.value("u32")->integer(), 7);
+  EXPECT_EQ(file.value("f32")->number(), 0.5);
+  EXPECT_EQ(file.value("bool")->boolean(), true);
+  EXPECT_EQ(file.value("texts")->array()->elements()[2].text(), "three");
+  EXPECT_EQ(file.value("numbers")->array()->elements()[1].integer(), -2);
 
   Metadata copied;
-  for (const Pair& pair : file->metadata) copied.add(pair.key, pair.value);
+  for (const Pair& pair : file.metadata) copied.add(pair.key, pair.value);
   EXPECT_EQ(copied.bytes(), metadata.bytes());
 }
 
 TEST_F(GgufLayout, OfNothingIsAFile) {
-  EXPECT_TRUE(read(file_of(layout({}, {})))->tensors.empty());
+  EXPECT_TRUE(read(file_of(layout({}, {}))).tensors.empty());
 }
 
 TEST_F(GgufLayout, RefusesWhatReadersRefuse) {

@@ -16,7 +16,7 @@ constexpr std::uint32_t kU8 = 0, kI16 = 3, kU32 = 4, kF = 6, kBool = 7, kString 
 
 class Gguf : public testing::Test {
  protected:
-  FilePtr read(const Bytes& bytes) {
+  File read(const Bytes& bytes) {
     std::ofstream(path, std::ios::binary) << bytes.text;
     return open(path);
   }
@@ -51,23 +51,23 @@ class Gguf : public testing::Test {
 };
 
 TEST_F(Gguf, ShowsMetadataAndTensors) {
-  const FilePtr file = read(good());
-  ASSERT_EQ(file->tensors.size(), 2u);
-  const Tensor& a = *file->find("a");
+  const File file = read(good());
+  ASSERT_EQ(file.tensors.size(), 2u);
+  const Tensor& a = *file.find("a");
   EXPECT_STREQ(a.type->name, "MXFP4");
   EXPECT_EQ(a.shape, (Shape{3, 64}));
   EXPECT_EQ(a.bytes.size(), 102u);
   EXPECT_EQ(static_cast<char>(a.bytes.back()), 'a');
-  const Tensor& b = *file->find("b");
+  const Tensor& b = *file.find("b");
   EXPECT_EQ(b.bytes.size(), 20u);
   EXPECT_EQ(static_cast<char>(b.bytes.front()), 'b');
-  EXPECT_EQ(file->find("c"), nullptr);
-  ASSERT_EQ(file->metadata.size(), 3u);
-  EXPECT_EQ(file->metadata[1].key, "list");
-  EXPECT_EQ(file->value("general.name")->text(), "tiny");
-  EXPECT_EQ(file->value("scale")->number(), 0.5);
-  EXPECT_EQ(file->value("other"), nullptr);
-  const std::vector<Value> list = file->value("list")->array()->elements();
+  EXPECT_EQ(file.find("c"), nullptr);
+  ASSERT_EQ(file.metadata.size(), 3u);
+  EXPECT_EQ(file.metadata[1].key, "list");
+  EXPECT_EQ(file.value("general.name")->text(), "tiny");
+  EXPECT_EQ(file.value("scale")->number(), 0.5);
+  EXPECT_EQ(file.value("other"), nullptr);
+  const std::vector<Value> list = file.value("list")->array()->elements();
   ASSERT_EQ(list.size(), 2u);
   EXPECT_EQ(list[1].integer(), 8);
 }
@@ -82,7 +82,7 @@ TEST_F(Gguf, KnowsEveryTypeOfMetadata) {
   bytes.string("text").u32(kString).string("a\nb").string("array").u32(kArray).u32(kI16).u64(0);
   bytes.string("u64").u32(kU64).u64(~0ull).string("i64").u32(11).number<std::int64_t>(-5000000000);
   bytes.string("f64").u32(12).number(0.1);
-  const FilePtr file = read(bytes);
+  const File file = read(bytes);
   const std::pair<const char*, const char*> expected[] = {{"u8", "200"},
                                                           {"i8", "-3"},
                                                           {"u16", "60000"},
@@ -96,14 +96,14 @@ TEST_F(Gguf, KnowsEveryTypeOfMetadata) {
                                                           {"f64", "0.1"},
                                                           {"i64", "-5000000000"},
                                                           {"u64", "18446744073709551615"}};
-  for (const auto& [key, text] : expected) EXPECT_EQ(shown(*file->value(key)), text);
-  EXPECT_EQ(file->value("u64")->integer(), std::nullopt);
-  EXPECT_EQ(file->value("u32")->integer(), 4000000000);
-  EXPECT_EQ(file->value("i32")->number(), -70000.0);
-  EXPECT_EQ(file->value("bool")->boolean(), true);
-  EXPECT_EQ(file->value("u8")->boolean(), std::nullopt);
-  EXPECT_EQ(file->value("u8")->text(), std::nullopt);
-  EXPECT_FALSE(file->value("u8")->array().has_value());
+  for (const auto& [key, text] : expected) EXPECT_EQ(shown(*file.value(key)), text);
+  EXPECT_EQ(file.value("u64")->integer(), std::nullopt);
+  EXPECT_EQ(file.value("u32")->integer(), 4000000000);
+  EXPECT_EQ(file.value("i32")->number(), -70000.0);
+  EXPECT_EQ(file.value("bool")->boolean(), true);
+  EXPECT_EQ(file.value("u8")->boolean(), std::nullopt);
+  EXPECT_EQ(file.value("u8")->text(), std::nullopt);
+  EXPECT_FALSE(file.value("u8")->array().has_value());
 }
 
 TEST_F(Gguf, ReadsArraysOfArrays) {
@@ -111,8 +111,8 @@ TEST_F(Gguf, ReadsArraysOfArrays) {
   bytes.begin(0, 1).string("k").u32(kArray).u32(kArray).u64(2);
   bytes.u32(kU8).u64(1).number<std::uint8_t>(7);
   bytes.u32(kString).u64(2).string("a").string("bc");
-  const FilePtr file = read(bytes);
-  const std::vector<Value> arrays = file->value("k")->array()->elements();
+  const File file = read(bytes);
+  const std::vector<Value> arrays = file.value("k")->array()->elements();
   ASSERT_EQ(arrays.size(), 2u);
   EXPECT_EQ(arrays[0].array()->elements()[0].integer(), 7);
   EXPECT_EQ(arrays[1].array()->elements()[1].text(), "bc");
@@ -122,9 +122,9 @@ TEST_F(Gguf, KeepsTheAlignmentThatTheFileNames) {
   Bytes bytes;
   bytes.begin(1, 1).string("general.alignment").u32(kU32).u32(256).tensor("a", 4, 1, kF32, 256);
   bytes.align(256).text += std::string(256, '\0') + std::string(16, 'a');
-  const FilePtr file = read(bytes);
-  EXPECT_EQ(file->alignment, 256u);
-  EXPECT_EQ(static_cast<char>(file->tensors[0].bytes[0]), 'a');
+  const File file = read(bytes);
+  EXPECT_EQ(file.alignment, 256u);
+  EXPECT_EQ(static_cast<char>(file.tensors[0].bytes[0]), 'a');
 }
 
 TEST_F(Gguf, RefusesEveryTruncation) {
