@@ -6,6 +6,8 @@
 #include "mxfp4/checkpoint/expectations_internal.h"
 #include "mxfp4/checkpoint/experts_internal.h"
 #include "mxfp4/checkpoint/foreign_internal.h"
+#include "mxfp4/checkpoint/gguf_files_internal.h"
+#include "mxfp4/checkpoint/uqff_files_internal.h"
 #include "mxfp4/checkpoint/weights_internal.h"
 
 namespace mxfp4 {
@@ -83,6 +85,38 @@ void orient_experts(Checkpoint& checkpoint) {
   }
 }
 
+// llama.cpp keeps experts as Linear layers mean them, and says what its tensors are.
+void read_gguf(Checkpoint& checkpoint, Problems* problems) {
+  checkpoint.foreign = foreign_gguf_types(checkpoint.files);
+  checkpoint.weights = read_gguf_weights(checkpoint.files, checkpoint.config, problems);
+  checkpoint.has_quantized = std::any_of(checkpoint.weights.begin(), checkpoint.weights.end(),
+                                         [](const Weight& weight) { return weight.is_quantized(); });
+  checkpoint.gpt_oss = checkpoint.config.is_gpt_oss();
+  if (checkpoint.has_quantized) {
+    checkpoint.convention = &gguf_convention();
+  } else if (checkpoint.gpt_oss) {
+    checkpoint.convention = find_convention("gpt-oss");
+  }
+}
+
+void read_safetensors(Checkpoint& checkpoint, const Convention* wanted, Problems* problems) {
+  Pairs pairs = find_pairs(checkpoint.files, checkpoint.config, wanted);
+  if (holds_uqff(checkpoint.files)) checkpoint.foreign = check_uqff(checkpoint.files, problems);
+  if (checkpoint.foreign.empty())
+    checkpoint.foreign = foreign_quantization(checkpoint.files, checkpoint.config, pairs);
+  if (!checkpoint.foreign.empty()) {
+    checkpoint.weights = read_weights(checkpoint.files, {}, problems);
+    return;
+  }
+  check_pairs(checkpoint.files, pairs, problems);
+  checkpoint.convention = pairs.convention;
+  checkpoint.or_else = pairs.or_else;
+  checkpoint.has_quantized = pairs.convention != nullptr;
+  checkpoint.weights = read_weights(checkpoint.files, pairs, problems);
+  recognise_gpt_oss(checkpoint, wanted);
+  orient_experts(checkpoint);
+}
+
 }  // namespace
 
 std::string_view Weight::module() const noexcept {
@@ -121,24 +155,15 @@ Checkpoint open_checkpoint(const std::filesystem::path& path, std::string_view c
   Checkpoint checkpoint;
   checkpoint.files = open_model(path, problems);
   checkpoint.config = parse_config(checkpoint.files.config, (path / "config.json").native(), problems);
-  Pairs pairs = find_pairs(checkpoint.files, checkpoint.config, wanted);
-  checkpoint.foreign = foreign_quantization(checkpoint.files, checkpoint.config, pairs);
-  if (!checkpoint.foreign.empty()) {
-    checkpoint.weights = read_weights(checkpoint.files, {}, problems);
-    if (problems != nullptr) check_expectations(checkpoint, *problems);
-    return checkpoint;
+  if (checkpoint.files.container == kGguf) {
+    read_gguf(checkpoint, problems);
+  } else {
+    read_safetensors(checkpoint, wanted, problems);
   }
-  check_pairs(checkpoint.files, pairs, problems);
-  checkpoint.convention = pairs.convention;
-  checkpoint.or_else = pairs.or_else;
-  checkpoint.has_quantized = pairs.convention != nullptr;
   if (wanted != nullptr && checkpoint.has_quantized && checkpoint.convention != wanted) {
     fail(ErrorCode::invalid_argument, "{}: its weights are stored as {}, not {}", path.native(),
          checkpoint.convention->name, wanted->name);
   }
-  checkpoint.weights = read_weights(checkpoint.files, pairs, problems);
-  recognise_gpt_oss(checkpoint, wanted);
-  orient_experts(checkpoint);
   if (checkpoint.gpt_oss) check_expert_sizes(checkpoint, problems);
   if (problems != nullptr) check_expectations(checkpoint, *problems);
   return checkpoint;

@@ -44,8 +44,9 @@ const Convention* find_convention(std::string_view name) noexcept {
 
 std::string convention_names() {
   std::string names;
-  for (const Convention& convention : conventions())
-    names += fmt::format("{}{}", names.empty() ? "" : ", ", convention.name);
+  for (const Convention& convention : conventions()) {
+    if (!convention.own_files) names += fmt::format("{}{}", names.empty() ? "" : ", ", convention.name);
+  }
   return names;
 }
 

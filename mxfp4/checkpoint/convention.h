@@ -54,6 +54,7 @@ struct Convention {
   /// The small files that tell a reader, by name: config.json, ...
   std::map<std::string, std::string> (*texts)(const ConfigRequest& request);
   const char* description;
+  bool own_files = false;  ///< stored in more than safetensors and a config: `quantize` does not write it
 
   /// The shape of the codes of a weight, whose last dimension is a multiple of 32.
   Shape shape_of_codes(Shape weight) const;
@@ -61,13 +62,13 @@ struct Convention {
   bool hides_codes() const noexcept { return std::string_view(codes_suffix) == ".weight"; }
 };
 
-/// Every convention that is read and written.
+/// Every convention of safetensors that is read and written.
 std::span<const Convention> conventions() noexcept;
 
 /// The convention of that name, or null.
 const Convention* find_convention(std::string_view name) noexcept;
 
-/// Their names in one line, for messages.
+/// The names of those that `quantize` writes in one line, for messages.
 std::string convention_names();
 
 }  // namespace mxfp4

@@ -30,7 +30,7 @@ TEST(Convention, IsFoundByItsName) {
     names.insert(convention.name);
   }
   EXPECT_EQ(names, (std::set<std::string>{"gpt-oss", "openai", "linear", "compressed-tensors", "quark",
-                                          "modelopt", "mlx", "deepseek-v4", "native"}));
+                                          "modelopt", "mlx", "deepseek-v4", "native", "uqff"}));
   EXPECT_EQ(find_convention("gguf"), nullptr);
   EXPECT_EQ(find_convention(""), nullptr);
 }

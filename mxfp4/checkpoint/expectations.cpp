@@ -63,7 +63,7 @@ void check_quantization_config(const Checkpoint& checkpoint, Problems& problems)
 }
 
 void check_expectations(const Checkpoint& checkpoint, Problems& problems) {
-  if (!checkpoint.files.is_directory) return;
+  if (!checkpoint.files.is_directory && checkpoint.files.config.empty()) return;
   check_completeness(checkpoint, problems);
   check_numbering(checkpoint, problems);
   check_parameters(checkpoint, problems);

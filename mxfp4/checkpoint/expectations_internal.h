@@ -11,8 +11,8 @@ namespace mxfp4 {
 
 /// Lists weights that a layer or an expert lacks, layers and experts that are missing from the numbering or
 /// exceed the config's count, weights of known names whose shape or dtype does not fit the config, and a
-/// quantization_config that says something else than the tensors. A bare file may be a part of anything:
-/// nothing is expected of it.
+/// quantization_config that says something else than the tensors. A bare file without a config may be a part
+/// of anything: nothing is expected of it.
 void check_expectations(const Checkpoint& checkpoint, Problems& problems);
 
 /// The four parts. check_completeness comes first: it keeps quiet where a shard is missing.

@@ -41,14 +41,6 @@ bool fits(const Sign& sign, const StoredTensor& tensor, const ModelFiles& files)
   return partner != nullptr && (sign.partner_dtype == kAny || partner->dtype == sign.partner_dtype);
 }
 
-// UQFF is a directory of .uqff files with the unquantised rest in residual.safetensors, or one bare file.
-bool is_uqff(const ModelFiles& files) {
-  const auto is_uqff_file = [](const LeftBehind& file) { return file.path.extension() == ".uqff"; };
-  return files.find("uqff.version.major") != nullptr || files.path.extension() == ".uqff" ||
-         (!files.files.empty() && files.files[0]->map.path().filename() == "residual.safetensors" &&
-          std::any_of(files.left_behind.begin(), files.left_behind.end(), is_uqff_file));
-}
-
 bool is_packed(const StoredTensor& tensor) {
   switch (tensor.dtype) {
     case Dtype::f32:
@@ -74,7 +66,6 @@ bool has_codes_suffix(const StoredTensor& tensor) {
 }  // namespace
 
 std::string foreign_quantization(const ModelFiles& files, const ModelConfig& config, const Pairs& pairs) {
-  if (is_uqff(files)) return "uqff";
   const std::string& told =
       config.quant_method == "compressed-tensors" ? config.quant_format : config.quant_method;
   bool packed = false, codes = false;

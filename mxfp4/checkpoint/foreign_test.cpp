@@ -64,7 +64,6 @@ TEST(Foreign, TensorsGiveTheQuantisationAway) {
   EXPECT_EQ(foreign({{"a.weight", Dtype::i8, any}, {"a.weight_scale", Dtype::f32, any}}), "int8");
   EXPECT_EQ(foreign({{"a.qweight", Dtype::i32, any}, {"a.scales", Dtype::f16, any}}), "gptq");
   EXPECT_EQ(foreign({{"a.weight", Dtype::u8, any}, {"a.weight.absmax", Dtype::f32, any}}), "bitsandbytes");
-  EXPECT_EQ(foreign({{"uqff.version.major", Dtype::u32, {}}, {"a.weight", Dtype::u8, any}}), "uqff");
 }
 
 TEST(Foreign, OtherQuantisationBesideMxfp4IsToldUnlessItIsRead) {
@@ -96,15 +95,6 @@ TEST(Foreign, AMethodCountsOnlyWithPackedTensors) {
   EXPECT_EQ(foreign({{"a.weight", Dtype::bf16, {4, 32}}, {"ids", Dtype::i64, {4, 4}}}, method("hqq").c_str()),
             "");
   EXPECT_EQ(foreign({{"a.weight", Dtype::bf16, {4, 32}}}, method("mxfp4").c_str()), "");
-}
-
-TEST(Foreign, UqffIsADirectoryOfItsOwnFiles) {
-  const TestDirectory directory;
-  write_tensors(directory / "residual.safetensors", {{"a", Dtype::f32, {1}}});
-  EXPECT_EQ(open_checkpoint(directory.path()).foreign, "");
-  write_tensors(directory / "q-0.uqff", {{"0", Dtype::u8, {20}}});
-  EXPECT_EQ(open_checkpoint(directory.path()).foreign, "uqff");
-  EXPECT_EQ(open_checkpoint(directory / "q-0.uqff").foreign, "uqff");
 }
 
 }  // namespace

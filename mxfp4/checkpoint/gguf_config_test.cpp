@@ -76,7 +76,7 @@ TEST(GgufConfig, MetadataSurviveTheWayThroughAConfig) {
   const gguf::File golden = gguf::open(kGolden);
   const std::string config = config_from_gguf(golden);
   gguf::Metadata metadata = gguf_metadata(config, "tiny-gpt-oss", true, "config.json");
-  SmallFiles files = tokenizer_from_gguf(golden);
+  SmallFiles files = tokenizer_from_gguf(golden.metadata, "PATH");
   EXPECT_EQ(add_tokenizer(metadata, files, 512, "PATH"), "");
   EXPECT_EQ(metadata.bytes(), metadata_of_model().bytes());
 }
@@ -129,7 +129,8 @@ TEST(GgufConfig, ReadsTheRopeOfTransformers5) {
 }
 
 TEST(GgufTokenizer, IsReadBackAsTheFileThatItCameFrom) {
-  const SmallFiles files = tokenizer_from_gguf(gguf::open(kGolden));
+  const gguf::File golden = gguf::open(kGolden);
+  const SmallFiles files = tokenizer_from_gguf(golden.metadata, "PATH");
   EXPECT_EQ(json::parse(files.at("tokenizer.json")), json::parse(text_of(kModel / "tokenizer.json")));
   const json config = json::parse(files.at("tokenizer_config.json"));
   EXPECT_EQ(config["bos_token"], "<|startoftext|>");
@@ -146,7 +147,7 @@ TEST(GgufTokenizer, KeepsTheChatTemplate) {
   add_tokenizer(metadata, files, 512, "PATH");
   const gguf::File file = file_of(metadata, directory / "x.gguf");
   EXPECT_EQ(file.value("tokenizer.chat_template")->text(), "{{ messages }}");
-  EXPECT_EQ(tokenizer_from_gguf(file).at("chat_template.jinja"), "{{ messages }}");
+  EXPECT_EQ(tokenizer_from_gguf(file.metadata, "PATH").at("chat_template.jinja"), "{{ messages }}");
   json config = json::parse(files["tokenizer_config.json"]);
   config["chat_template"] = "the config's";
   config["add_bos_token"] = true;
@@ -214,7 +215,7 @@ TEST(GgufTokenizer, RefusesWhatCannotBe) {
         .add("tokenizer.ggml.token_type", types)
         .add("tokenizer.ggml.merges", merges);
     const gguf::File file = file_of(metadata, directory / "x.gguf");
-    return error_of([&] { tokenizer_from_gguf(file); });
+    return error_of([&] { tokenizer_from_gguf(file.metadata, "PATH"); });
   };
   EXPECT_EQ(read({"a", "b"}, {1, 1}, {"a b"}), "");
   EXPECT_TRUE(has_all(read({"a", "b"}, {1}, {}), {"'tokenizer.ggml.token_type' has 1 values", "has 2"}));

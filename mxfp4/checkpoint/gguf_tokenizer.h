@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -27,8 +28,9 @@ std::string add_tokenizer(gguf::Metadata& metadata, const SmallFiles& files, std
                           std::string_view where);
 
 /// tokenizer.json, tokenizer_config.json, generation_config.json and chat_template.jinja that make the same
-/// tokens as the file's metadata; empty for a tokenizer of another kind than add_tokenizer writes. Throws
-/// Error corrupt_file for values of the wrong type and lists of different lengths.
-SmallFiles tokenizer_from_gguf(const gguf::File& file);
+/// tokens as the metadata of a file, whose name `where` is; empty for a tokenizer of another kind than
+/// add_tokenizer writes. Throws Error corrupt_file for values of the wrong type and lists of different
+/// lengths.
+SmallFiles tokenizer_from_gguf(std::span<const gguf::Pair> metadata, std::string_view where);
 
 }  // namespace mxfp4

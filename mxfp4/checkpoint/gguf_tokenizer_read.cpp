@@ -14,10 +14,11 @@ using Json = nlohmann::json;
 
 class MetadataReader {
  public:
-  explicit MetadataReader(const gguf::File& file) : file_(file) {}
+  MetadataReader(std::span<const gguf::Pair> metadata, std::string_view where)
+      : metadata_(metadata), where_(where) {}
 
   std::string text(const char* key) const {
-    const gguf::Value* const value = file_.value(key);
+    const gguf::Value* const value = gguf::find_value(metadata_, key);
     if (value == nullptr) return "";
     if (!value->text()) wrong(key, "a text");
     return std::string(*value->text());
@@ -42,26 +43,27 @@ class MetadataReader {
   }
 
   std::optional<std::int64_t> integer(const char* key) const {
-    const gguf::Value* const value = file_.value(key);
+    const gguf::Value* const value = gguf::find_value(metadata_, key);
     if (value == nullptr) return std::nullopt;
     if (!value->integer()) wrong(key, "an integer");
     return value->integer();
   }
 
   [[noreturn]] void wrong(const char* key, const char* expected) const {
-    fail(ErrorCode::corrupt_file, "{}: '{}' is {}, not {}", file_.map.path().native(), key,
-         gguf::shown(*file_.value(key)), expected);
+    fail(ErrorCode::corrupt_file, "{}: '{}' is {}, not {}", where_, key,
+         gguf::shown(*gguf::find_value(metadata_, key)), expected);
   }
 
  private:
   std::vector<gguf::Value> elements(const char* key) const {
-    const gguf::Value* const value = file_.value(key);
+    const gguf::Value* const value = gguf::find_value(metadata_, key);
     if (value == nullptr) return {};
     if (!value->array()) wrong(key, "a list");
     return value->array()->elements();
   }
 
-  const gguf::File& file_;
+  std::span<const gguf::Pair> metadata_;
+  std::string_view where_;
 };
 
 Json byte_level(bool use_regex, bool add_prefix_space = false) {
@@ -92,8 +94,8 @@ std::string written(const Json& json) {
 
 }  // namespace
 
-SmallFiles tokenizer_from_gguf(const gguf::File& file) {
-  const MetadataReader reader(file);
+SmallFiles tokenizer_from_gguf(std::span<const gguf::Pair> metadata, std::string_view where) {
+  const MetadataReader reader(metadata, where);
   const std::string pre = reader.text(kPreKey);
   const PreTokenizer* known = nullptr;
   for (const PreTokenizer& one : kPreTokenizers) {
@@ -103,8 +105,8 @@ SmallFiles tokenizer_from_gguf(const gguf::File& file) {
   const std::vector<std::string> tokens = reader.texts(kTokensKey);
   const std::vector<std::int64_t> types = reader.integers(kTypesKey);
   if (types.size() != tokens.size()) {
-    fail(ErrorCode::corrupt_file, "{}: '{}' has {} values, but '{}' has {}", file.map.path().native(),
-         kTypesKey, types.size(), kTokensKey, tokens.size());
+    fail(ErrorCode::corrupt_file, "{}: '{}' has {} values, but '{}' has {}", where, kTypesKey, types.size(),
+         kTokensKey, tokens.size());
   }
   Json added = Json::array(), vocabulary = Json::object(), merges = Json::array();
   for (std::size_t id = 0; id < tokens.size(); ++id) {
@@ -126,7 +128,7 @@ SmallFiles tokenizer_from_gguf(const gguf::File& file) {
   for (const std::string& merge : reader.texts(kMergesKey)) {
     const std::size_t space = merge.find(' ');
     if (space == std::string::npos || merge.find(' ', space + 1) != std::string::npos)
-      fail(ErrorCode::corrupt_file, "{}: '{}': '{}' is no pair", file.map.path().native(), kMergesKey, merge);
+      fail(ErrorCode::corrupt_file, "{}: '{}': '{}' is no pair", where, kMergesKey, merge);
     merges.push_back({merge.substr(0, space), merge.substr(space + 1)});
   }
   const Json tokenizer = {{"version", "1.0"},

@@ -5,9 +5,11 @@
 #include <map>
 #include <set>
 
+#include "mxfp4/checkpoint/gguf_files_internal.h"
 #include "mxfp4/checkpoint/json_internal.h"
 #include "mxfp4/checkpoint/other_files_internal.h"
 #include "mxfp4/checkpoint/report_internal.h"
+#include "mxfp4/checkpoint/uqff_files_internal.h"
 #include "mxfp4/container/safetensors.h"
 
 namespace mxfp4 {
@@ -114,6 +116,7 @@ void find_names(ModelFiles& model, Problems* problems) {
   for (const TensorFilePtr& file : model.files) {
     for (const StoredTensor& tensor : file->tensors) {
       const auto [other, is_new] = model.by_name.emplace(tensor.name, &tensor);
+      if (!is_new && is_same_uqff_version(tensor, *other->second)) continue;
       if (!is_new) {
         report(problems, ProblemKind::extra, tensor.name, "{}: tensor '{}' stands in {} and in {}",
                model.path.native(), tensor.name, model.file_of(*other->second), model.file_of(tensor));
@@ -163,20 +166,28 @@ void check_total_size(const ModelFiles& model, const Index& index, Problems& pro
        others.empty() ? "" : "; what it holds is not read: ", fmt::join(others, " "));
 }
 
-ModelFiles open_directory(const fs::path& path, Problems* problems) {
+// `uqff` is the stem of .uqff files that are to be read, or empty.
+ModelFiles open_directory(const fs::path& path, std::string_view uqff, Problems* problems) {
   ModelFiles model;
   model.path = path;
   model.is_directory = true;
   std::error_code error;
-  const bool indexed = fs::exists(fs::symlink_status(path / kIndexName, error));
+  if (fs::exists(fs::symlink_status(path / kConfigName, error))) {
+    model.config = read_file(path / kConfigName, kMaxConfig);
+    if (model.config.empty()) fail(ErrorCode::corrupt_file, "{}: is empty", (path / kConfigName).native());
+  }
+  const bool indexed = uqff.empty() && fs::exists(fs::symlink_status(path / kIndexName, error));
   const Index index = indexed ? read_index(path, problems) : Index();
-  const std::vector<std::string> names = indexed ? files_of(index) : files_without_index(path, problems);
+  const std::vector<std::string> names = !uqff.empty() ? uqff_files(path, uqff, problems)
+                                         : indexed     ? files_of(index)
+                                                       : files_without_index(path, problems);
   if (names.empty() && !indexed) refuse_without_weights(path);  // before anything below it is looked at
   list_other_files(model, names);
   std::set<std::string> missing;
   for (const std::string& name : names) {
     if (fs::exists(path / name, error)) {
-      model.files.push_back(safetensors::open(path / name));
+      const bool is_uqff = fs::path(name).extension() == kUqffExtension;
+      model.files.push_back(is_uqff ? open_uqff(path / name, model.config) : safetensors::open(path / name));
     } else {
       report(problems, ProblemKind::missing, "", "{}: shard {} is missing", path.native(), name);
       missing.insert(name);
@@ -188,22 +199,17 @@ ModelFiles open_directory(const fs::path& path, Problems* problems) {
   }
   if (indexed) check_index(model, index, missing, problems);
   if (indexed && missing.empty() && problems != nullptr) check_total_size(model, index, *problems);
-  if (fs::exists(fs::symlink_status(path / kConfigName, error))) {
-    model.config = read_file(path / kConfigName, kMaxConfig);
-    if (model.config.empty()) fail(ErrorCode::corrupt_file, "{}: is empty", (path / kConfigName).native());
-  }
   return model;
 }
 
-ModelFiles open_file(const fs::path& path, Problems* problems) {
-  if (is_other_format(path) && path.extension() != ".uqff") {  // which is safetensors by another name
-    fail(ErrorCode::unsupported, "{}: {} files are not read, only .safetensors", path.native(),
+ModelFiles open_file(const fs::path& path) {
+  if (is_other_format(path)) {
+    fail(ErrorCode::unsupported, "{}: {} files are not read, only .safetensors and .gguf", path.native(),
          path.extension().native());
   }
   ModelFiles model;
   model.path = path;
   model.files.push_back(safetensors::open(path));
-  find_names(model, problems);
   return model;
 }
 
@@ -230,7 +236,14 @@ ModelFiles open_model(const fs::path& path, Problems* problems) {
   const fs::file_status status = fs::status(path, error);
   if (status.type() == fs::file_type::not_found) fail_io(path.native(), "open", ENOENT);
   if (status.type() == fs::file_type::none) fail_io(path.native(), "open", error.value());
-  return fs::is_directory(status) ? open_directory(path, problems) : open_file(path, problems);
+  if (fs::is_directory(status)) return open_directory(path, only_uqff_stem(path), problems);
+  if (path.extension() == kUqffExtension) {
+    const fs::path directory = path.parent_path();
+    return open_directory(directory.empty() ? "." : directory, uqff_stem(path.filename().native()), problems);
+  }
+  ModelFiles model = path.extension() == ".gguf" ? open_gguf_model(path) : open_file(path);
+  find_names(model, problems);
+  return model;
 }
 
 }  // namespace mxfp4

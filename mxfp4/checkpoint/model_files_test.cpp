@@ -223,7 +223,8 @@ TEST(ModelFiles, RefusesWhatIsNoModel) {
   EXPECT_TRUE(
       has_all(refusal(directory.path()), {"invalid_argument", "no .safetensors file", "pytorch_model.bin"}));
   write_text(directory / "model.gguf", "GGUF");
-  EXPECT_TRUE(has_all(refusal(directory / "model.gguf"), {"unsupported", ".gguf"}));
+  EXPECT_TRUE(has_all(refusal(directory / "model.gguf"),
+                      {"corrupt_file", "model.gguf", "the version takes 4 bytes"}));
   fs::create_symlink("loop", directory / "loop");
   EXPECT_TRUE(has_all(refusal(directory / "loop"), {"io"}));
   write_tensors(directory / "empty.safetensors", {});

@@ -4,6 +4,7 @@
 #include "mxfp4/checkpoint/experts_internal.h"
 #include "mxfp4/checkpoint/json_internal.h"
 #include "mxfp4/checkpoint/report_internal.h"
+#include "mxfp4/checkpoint/uqff_files_internal.h"
 #include "mxfp4/checkpoint/weights_internal.h"
 
 namespace mxfp4 {
@@ -47,7 +48,8 @@ class Names {
     std::string name = tensor.name;
     if (is_saved_as_blocks(tensor)) {
       name.resize(name.size() - kBlocks.size());
-    } else if ((is("linear") || is("mlx")) && name.ends_with(".bias") && tensor.shape.size() == 2) {
+    } else if ((is("linear") || is("mlx") || is("uqff")) && name.ends_with(".bias") &&
+               tensor.shape.size() == 2) {
       std::string bias = name;
       bias[bias.rfind('.')] = '_';
       if (parse_expert_name(bias)) return bias;
@@ -64,7 +66,12 @@ class Names {
   std::set<std::string> bare_;
 };
 
-void refuse_twins(const ModelFiles& files, const std::vector<Weight>& weights, Problems* problems) {
+}  // namespace
+
+void sort_weights(const ModelFiles& files, std::vector<Weight>& weights, Problems* problems) {
+  const auto less = [](const Weight& a, const Weight& b) { return natural_less(a.name, b.name); };
+  // Most names keep their places.
+  if (!std::is_sorted(weights.begin(), weights.end(), less)) std::sort(weights.begin(), weights.end(), less);
   for (std::size_t i = 1; i < weights.size(); ++i) {
     if (weights[i - 1].name != weights[i].name) continue;
     const StoredTensor &one = *weights[i - 1].stored, &other = *weights[i].stored;
@@ -73,8 +80,6 @@ void refuse_twins(const ModelFiles& files, const std::vector<Weight>& weights, P
            files.file_of(one), other.name, files.file_of(other));
   }
 }
-
-}  // namespace
 
 bool is_saved_as_blocks(const StoredTensor& tensor) {
   return is_dense_float(tensor.dtype) && tensor.shape.size() == 3 && tensor.name.ends_with(kBlocks) &&
@@ -86,6 +91,7 @@ std::vector<Weight> read_weights(const ModelFiles& files, const Pairs& pairs, Pr
   std::vector<Weight> weights;
   for (const StoredTensor* const tensor : files.tensors()) {
     if (pairs.scales.count(tensor) > 0 || pairs.parts_of_others.count(tensor) > 0) continue;
+    if (is_uqff_note(*tensor)) continue;
     Weight weight;
     weight.stored = tensor;
     if (const auto pair = pairs.scales_of.find(tensor); pair != pairs.scales_of.end()) {
@@ -103,10 +109,7 @@ std::vector<Weight> read_weights(const ModelFiles& files, const Pairs& pairs, Pr
     }
     weights.push_back(std::move(weight));
   }
-  const auto less = [](const Weight& a, const Weight& b) { return natural_less(a.name, b.name); };
-  // Most names keep their places.
-  if (!std::is_sorted(weights.begin(), weights.end(), less)) std::sort(weights.begin(), weights.end(), less);
-  refuse_twins(files, weights, problems);
+  sort_weights(files, weights, problems);
   return weights;
 }
 

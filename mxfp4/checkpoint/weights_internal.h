@@ -12,6 +12,10 @@ namespace mxfp4 {
 /// a weight that is stored twice; with `problems`, lists it.
 std::vector<Weight> read_weights(const ModelFiles& files, const Pairs& pairs, Problems* problems = nullptr);
 
+/// Sorts weights by name. Throws Error corrupt_file for a weight that is stored twice; with `problems`, lists
+/// it.
+void sort_weights(const ModelFiles& files, std::vector<Weight>& weights, Problems* problems);
+
 /// Whether it is dense experts of gpt-oss as transformers saves them after dequantising: under the name of
 /// the codes.
 bool is_saved_as_blocks(const StoredTensor& tensor);

@@ -24,7 +24,7 @@ struct Sum {
 std::map<std::string, Sum> by_dtype(const InspectReport& report) {
   std::map<std::string, Sum> sums;
   for (const InspectedTensor& tensor : report.tensors) {
-    Sum& sum = sums[to_string(tensor.dtype)];
+    Sum& sum = sums[tensor.dtype];
     ++sum.tensors;
     sum.bytes += tensor.bytes;
   }
@@ -36,7 +36,7 @@ Json to_json(const InspectReport& report) {
       {"container", report.container}, {"convention", report.convention}, {"tensors", Json::array()}};
   for (const InspectedTensor& tensor : report.tensors) {
     json["tensors"].push_back({{"name", tensor.name},
-                               {"dtype", to_string(tensor.dtype)},
+                               {"dtype", tensor.dtype},
                                {"shape", tensor.shape},
                                {"bytes", tensor.bytes},
                                {"file", tensor.file}});
@@ -58,7 +58,7 @@ Json to_json(const InspectReport& report) {
 std::string listing(const InspectReport& report, const Screen& screen) {
   std::vector<Listed> names;
   for (const InspectedTensor& tensor : report.tensors) {
-    names.push_back({tensor.name, std::string(to_string(tensor.dtype)) + to_string(tensor.shape)});
+    names.push_back({tensor.name, tensor.dtype + to_string(tensor.shape)});
   }
   Table table({{"tensor"}, {"count", Align::right}, {"dtype"}, {"shape"}, {"size", Align::right}});
   std::string head;
@@ -70,7 +70,7 @@ std::string listing(const InspectReport& report, const Screen& screen) {
     const InspectedTensor& first = report.tensors[line.members[0]];
     table.row({{fmt::format("{}{}", head.empty() ? "" : "  ", line.tail)},
                {line.members.size() > 1 ? format_count(line.members.size()) : ""},
-               {to_string(first.dtype)},
+               {first.dtype},
                {to_string(first.shape)},
                {format_bytes(static_cast<double>(bytes))}});
   }
@@ -108,7 +108,7 @@ std::string metadata(const InspectReport& report) {
 class Inspect : public Verb {
  public:
   void declare(CLI::App& app) override {
-    add_path(app, "PATH", request_.path, "A model directory, or one .safetensors file")->required();
+    add_path(app, "PATH", request_.path, "A model directory, or one .safetensors or .gguf file")->required();
     add_repeated(app, "--tensors", request_.tensors, "PATTERN",
                  "List only what PATTERN names: an exact name, a dotted prefix, a glob, or re:EXPRESSION")
         ->group("What to show");

@@ -142,7 +142,7 @@ std::optional<std::uint64_t> size_of(const Type& type, const Shape& shape) noexc
   return empty ? 0 : static_cast<std::uint64_t>(size);
 }
 
-const Value* File::value(std::string_view key) const noexcept {
+const Value* find_value(std::span<const Pair> metadata, std::string_view key) noexcept {
   const auto found =
       std::find_if(metadata.begin(), metadata.end(), [&](const Pair& pair) { return pair.key == key; });
   return found == metadata.end() ? nullptr : &found->value;

@@ -65,6 +65,9 @@ struct Pair {
   Value value;
 };
 
+/// The value under that key, or null.
+const Value* find_value(std::span<const Pair> metadata, std::string_view key) noexcept;
+
 struct Tensor {
   std::string name;
   const Type* type = nullptr;
@@ -79,8 +82,7 @@ struct File {
   std::vector<Pair> metadata;   ///< in the order of the file
   std::vector<Tensor> tensors;  ///< in the order in which the file describes them
 
-  /// The value under that key, or null.
-  const Value* value(std::string_view key) const noexcept;
+  const Value* value(std::string_view key) const noexcept { return find_value(metadata, key); }
   /// The tensor of that name, or null.
   const Tensor* find(std::string_view name) const noexcept;
 };

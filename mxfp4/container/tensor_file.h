@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "mxfp4/base/file.h"
@@ -20,6 +21,9 @@ struct StoredTensor {
   Dtype dtype = Dtype::u8;
   Shape shape;
   std::span<const std::byte> bytes;  ///< in the mapped file; need not be aligned
+  /// What the elements really are, if no dtype says it: "MXFP4", "Q8_0". The dtype is U8 then, and the last
+  /// dimension counts bytes.
+  std::string_view type = {};
 };
 
 /// The tensors of one file. Whoever holds the pointer keeps the mapping alive.

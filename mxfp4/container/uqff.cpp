@@ -213,7 +213,7 @@ bool holds_blobs(const std::vector<StoredTensor>& tensors) {
   });
 }
 
-TensorFilePtr open(const std::filesystem::path& path) {
+TensorFile open(const std::filesystem::path& path) {
   MappedFile map(path);
   safetensors::Content content = safetensors::read(map.bytes(), path.native());
   if (holds_blobs(content.tensors)) {
@@ -223,16 +223,15 @@ TensorFilePtr open(const std::filesystem::path& path) {
       Shape codes = layer.weight.shape, scales = layer.weight.shape;
       codes.back() /= 2;
       scales.back() /= kBlockSize;
-      parts.push_back({tensor.name + kWeight, Dtype::u8, codes, layer.code_bytes});
-      parts.push_back({tensor.name + kScales, Dtype::u8, scales, layer.scale_bytes});
+      parts.push_back({tensor.name + kWeight, Dtype::u8, codes, layer.code_bytes, {}});
+      parts.push_back({tensor.name + kScales, Dtype::u8, scales, layer.scale_bytes, {}});
       if (layer.bias)
-        parts.push_back({tensor.name + kBias, layer.bias->dtype, layer.bias->shape, layer.bias->bytes});
-      content.metadata["uqff.version"] = fmt::format("{}", fmt::join(layer.version, "."));
+        parts.push_back({tensor.name + kBias, layer.bias->dtype, layer.bias->shape, layer.bias->bytes, {}});
+      content.metadata[kBlobVersionKey] = fmt::format("{}", fmt::join(layer.version, "."));
     }
     content.tensors = std::move(parts);
   }
-  return std::make_shared<const TensorFile>(
-      TensorFile{std::move(map), std::move(content.tensors), std::move(content.metadata)});
+  return {std::move(map), std::move(content.tensors), std::move(content.metadata)};
 }
 
 }  // namespace mxfp4::uqff

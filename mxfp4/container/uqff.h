@@ -23,6 +23,9 @@ using Version = std::array<std::uint32_t, 3>;
 inline constexpr Version kVersion = {1, 2, 0};
 inline constexpr Version kBlobVersion = {0, 2, 0};
 
+/// Key of the metadata under which open() says the version of a file of blobs: "0.2.0".
+inline constexpr const char* kBlobVersionKey = "uqff.version";
+
 /// The number that stands for MXFP4 among the formats of layers.
 inline constexpr std::uint8_t kMxfp4 = 6;
 
@@ -69,7 +72,7 @@ std::string write_layer(const Mxfp4View& weight, const DenseView& bias = {});
 
 /// Opens a .uqff file of either kind. Of blobs "0", "1", ... it shows the tensors that a newer file would
 /// have: "0.weight", "0.weight.scales" and "0.bias". Throws what safetensors::open and read_layer throw.
-TensorFilePtr open(const std::filesystem::path& path);
+TensorFile open(const std::filesystem::path& path);
 
 /// Whether a file holds blobs: all its names are numbers, of U8 tensors with one dimension.
 bool holds_blobs(const std::vector<StoredTensor>& tensors);

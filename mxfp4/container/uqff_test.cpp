@@ -150,15 +150,15 @@ TEST(Uqff, ShowsBlobsAsNewerFilesHaveThem) {
   const TestDirectory directory;
   std::ofstream(directory / "x-0.uqff", std::ios::binary)
       << safetensors::layout(specs, {}).head << blobs[0] << blobs[1];
-  const TensorFilePtr file = open(directory / "x-0.uqff");
-  ASSERT_EQ(file->tensors.size(), 5u);
-  EXPECT_EQ(file->tensors[0].name, "0.weight");
-  EXPECT_EQ(file->tensors[1].name, "0.weight.scales");
-  EXPECT_EQ(file->tensors[2].name, "0.bias");
-  EXPECT_EQ(file->tensors[3].name, "1.weight");
-  EXPECT_EQ(file->tensors[3].shape, (Shape{2, 3, 32}));
-  EXPECT_EQ(std::memcmp(file->tensors[4].bytes.data(), sample.scales.data(), sample.scales.size()), 0);
-  EXPECT_EQ(file->metadata.at("uqff.version"), "0.2.0");
+  const TensorFile file = open(directory / "x-0.uqff");
+  ASSERT_EQ(file.tensors.size(), 5u);
+  EXPECT_EQ(file.tensors[0].name, "0.weight");
+  EXPECT_EQ(file.tensors[1].name, "0.weight.scales");
+  EXPECT_EQ(file.tensors[2].name, "0.bias");
+  EXPECT_EQ(file.tensors[3].name, "1.weight");
+  EXPECT_EQ(file.tensors[3].shape, (Shape{2, 3, 32}));
+  EXPECT_EQ(std::memcmp(file.tensors[4].bytes.data(), sample.scales.data(), sample.scales.size()), 0);
+  EXPECT_EQ(file.metadata.at("uqff.version"), "0.2.0");
 }
 
 }  // namespace

@@ -113,8 +113,8 @@ class ByBytes {
     std::unordered_map<const StoredTensor*, ProblemKind> kinds;
     for (const Weight& weight : a_.weights) {
       if (!weight.is_quantized()) continue;
-      kinds[weight.stored] = ProblemKind::codes;
       kinds[weight.scales] = ProblemKind::scales;
+      kinds[weight.stored] = ProblemKind::codes;  // which GGUF has in the same tensor
     }
     return kinds;
   }

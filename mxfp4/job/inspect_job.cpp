@@ -11,7 +11,7 @@
 namespace mxfp4::job {
 namespace {
 
-constexpr std::size_t kChunk = 1 << 20;
+constexpr std::int64_t kChunk = 1 << 20;
 
 /// The patterns of a request, each of which must name something.
 class Filter {
@@ -46,13 +46,19 @@ class Filter {
   std::vector<Entry> patterns_;
 };
 
-void count_scales(const StoredTensor& scales, ByteCounts& counts, const std::atomic<bool>* stop) {
-  for (std::size_t begin = 0; begin < scales.bytes.size(); begin += kChunk) {
+void count_scales(const StoredBlocks& weight, ByteCounts& counts, const std::atomic<bool>* stop) {
+  const std::int64_t all = weight.blocks();
+  for (std::int64_t begin = 0; begin < all; begin += kChunk) {
     if (stop != nullptr && *stop) fail(ErrorCode::interrupted, "stopped");
-    const std::size_t size = std::min(kChunk, scales.bytes.size() - begin);
-    const ByteCounts part = count_bytes(scales.bytes.subspan(begin, size));
-    for (std::size_t byte = 0; byte < counts.size(); ++byte) counts[byte] += part[byte];
+    const std::int64_t end = std::min(begin + kChunk, all);
+    for (std::int64_t block = begin; block < end; ++block)
+      ++counts[weight.scales[block * weight.scale_pitch]];
   }
+}
+
+// As the file's own format calls it.
+const char* type_of(const StoredTensor& tensor) {
+  return tensor.type.empty() ? to_string(tensor.dtype) : tensor.type.data();
 }
 
 }  // namespace
@@ -60,7 +66,7 @@ void count_scales(const StoredTensor& scales, ByteCounts& counts, const std::ato
 InspectReport run_inspect(const InspectRequest& request) {
   const Checkpoint checkpoint = open_checkpoint(request.path);
   InspectReport report;
-  report.container = "safetensors";
+  report.container = checkpoint.files.container;
   report.convention = checkpoint.convention_name();
   report.readable = checkpoint.foreign.empty();
 
@@ -74,12 +80,14 @@ InspectReport run_inspect(const InspectRequest& request) {
     const auto found = weight_of.find(stored);
     const Weight* const weight = found == weight_of.end() ? nullptr : found->second;
     if (!filter.accepts(stored->name, weight == nullptr ? std::string_view() : weight->name)) continue;
-    report.tensors.push_back({stored->name, stored->dtype, stored->shape, stored->bytes.size(),
-                              checkpoint.files.file_of(*stored)});
+    // Of a type that is no dtype the shape is told in elements, where these are known.
+    const bool in_elements = !stored->type.empty() && weight != nullptr;
+    report.tensors.push_back({stored->name, type_of(*stored), in_elements ? weight->shape() : stored->shape,
+                              stored->bytes.size(), checkpoint.files.file_of(*stored)});
     report.bytes += stored->bytes.size();
     if (weight == nullptr || stored != weight->scales) continue;
     ++report.quantized_weights;
-    if (report.scales) count_scales(*stored, *report.scales, request.stop);
+    if (report.scales) count_scales(weight->quantized, *report.scales, request.stop);
   }
   filter.check_all_matched(request.path);
   for (const TensorFilePtr& file : checkpoint.files.files) {

@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "mxfp4/tensor/dtype.h"
 #include "mxfp4/tensor/shape.h"
 
 namespace mxfp4::job {
@@ -25,14 +24,14 @@ struct InspectRequest {
 /// A tensor as a file stores it.
 struct InspectedTensor {
   std::string name;
-  Dtype dtype = Dtype::u8;
-  Shape shape;
+  std::string dtype;  ///< "BF16", or what GGUF calls its type: "Q8_0"
+  Shape shape;        ///< elements, of GGUF's types that are not read bytes
   std::uint64_t bytes = 0;
   std::string file;  ///< relative to the directory; a bare file's own name
 };
 
 struct InspectReport {
-  std::string container;                 ///< "safetensors"
+  std::string container;                 ///< "safetensors" or "gguf"
   std::string convention;                ///< "gpt-oss", "gpt-oss-dense", "dense", ...
   bool readable = true;                  ///< whether quantise and dequantise read that convention
   std::vector<InspectedTensor> tensors;  ///< natural order of the names

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "mxfp4/base/fail_internal.h"
+#include "mxfp4/job/block_scan_internal.h"
 #include "mxfp4/job/content_scan_internal.h"
 #include "mxfp4/job/preflight_internal.h"
 #include "mxfp4/job/rule_trial_internal.h"
@@ -19,42 +20,23 @@ using NumbersOf = std::unordered_map<std::string_view, WeightNumbers*>;
 
 // Codes and scales of every weight, each read once.
 void count(const Checkpoint& checkpoint, const NumbersOf& numbers, Pass& pass) {
-  struct Scanned {
-    const StoredTensor* tensor;
-    WeightNumbers* numbers;
-    bool is_scales;
-  };
-  std::vector<Scanned> tensors;
-  std::vector<std::size_t> sizes;
+  std::vector<const Weight*> weights;
   for (const Weight& weight : checkpoint.weights) {
-    if (!weight.is_quantized()) continue;
-    for (const StoredTensor* stored : {weight.stored, weight.scales}) {
-      tensors.push_back({stored, numbers.at(weight.name), stored == weight.scales});
-      sizes.push_back(stored->bytes.size());
-      pass.expect(stored->bytes.size());
-    }
+    if (weight.is_quantized()) weights.push_back(&weight);
   }
-  const std::vector<Chunk> chunks = chunks_of(sizes);
+  pass.expect(block_bytes(weights));
   std::mutex mutex;
-  pass.run(chunks.size(), [&](int, std::size_t index) -> std::uint64_t {
-    const Chunk& chunk = chunks[index];
-    const Scanned& scanned = tensors[chunk.tensor];
-    const std::span<const std::byte> bytes = scanned.tensor->bytes.subspan(chunk.begin, chunk.size);
-    const ByteCounts counts = count_bytes(bytes);
-    const std::uint64_t zero_blocks = scanned.is_scales ? 0 : count_codes(bytes).zero_blocks;
-    if (const MappedFile* const map = map_of(checkpoint.files, *scanned.tensor)) map->done_with(bytes);
+  scan_blocks(checkpoint.files, weights, pass, [&](const BlockStretch& blocks) {
+    const ByteCounts codes = count_bytes(blocks.codes), scales = count_bytes(blocks.scales);
+    const std::uint64_t zero_blocks = count_codes(blocks.codes).zero_blocks;
     const std::lock_guard lock(mutex);
-    WeightNumbers& into = *scanned.numbers;
+    WeightNumbers& into = *numbers.at(weights[blocks.weight]->name);
     into.zero_blocks += zero_blocks;
-    for (std::size_t byte = 0; byte < counts.size(); ++byte) {
-      if (scanned.is_scales) {
-        into.scales[byte] += counts[byte];
-      } else {
-        into.codes[byte & 15] += counts[byte];
-        into.codes[byte >> 4] += counts[byte];
-      }
+    for (std::size_t byte = 0; byte < codes.size(); ++byte) {
+      into.scales[byte] += scales[byte];
+      into.codes[byte & 15] += codes[byte];
+      into.codes[byte >> 4] += codes[byte];
     }
-    return chunk.size;
   });
 }
 

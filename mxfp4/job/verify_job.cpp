@@ -7,6 +7,7 @@
 
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/checkpoint/report_internal.h"
+#include "mxfp4/job/block_scan_internal.h"
 #include "mxfp4/job/byte_compare_internal.h"
 #include "mxfp4/job/compare_internal.h"
 #include "mxfp4/job/content_scan_internal.h"
@@ -15,33 +16,26 @@
 namespace mxfp4::job {
 namespace {
 
-enum class Role { codes, scales, numbers };
-
 /// A tensor that is read, and what was found in it.
 struct Scanned {
   const StoredTensor* tensor;
   const MappedFile* map;
-  Role role;
   Found bad;
+};
+
+/// A quantised weight, and what was found in it.
+struct ScannedBlocks {
+  Found bad;  ///< among its scales
   CodeCounts codes;
 };
 
-// Every tensor in which something can be wrong.
+// Every tensor of numbers in which something can be wrong.
 std::vector<Scanned> tensors_to_scan(const Checkpoint& checkpoint) {
   std::vector<Scanned> scanned;
-  const auto add = [&](const StoredTensor& tensor, Role role) {
-    scanned.push_back({&tensor, map_of(checkpoint.files, tensor), role, {}, {}});
-  };
   for (const Weight& weight : checkpoint.weights) {
-    if (weight.is_quantized()) {
-      add(*weight.stored, Role::codes);
-      add(*weight.scales, Role::scales);
-    } else if (weight.other != nullptr) {
-      for (const StoredTensor* const tensor : weight.tensors()) {
-        if (can_be_nonfinite(tensor->dtype)) add(*tensor, Role::numbers);
-      }
-    } else if (can_be_nonfinite(weight.stored->dtype)) {
-      add(*weight.stored, Role::numbers);
+    if (weight.is_quantized()) continue;
+    for (const StoredTensor* const tensor : weight.tensors()) {
+      if (can_be_nonfinite(tensor->dtype)) scanned.push_back({tensor, map_of(checkpoint.files, *tensor), {}});
     }
   }
   return scanned;
@@ -56,45 +50,52 @@ void scan(std::vector<Scanned>& tensors, Pass& pass) {
     const Chunk& chunk = chunks[index];
     Scanned& scanned = tensors[chunk.tensor];
     const std::span<const std::byte> bytes = scanned.tensor->bytes.subspan(chunk.begin, chunk.size);
-    const Dtype dtype = scanned.role == Role::scales ? Dtype::f8_e8m0 : scanned.tensor->dtype;
-    Found found;
-    CodeCounts codes;
-    std::size_t begin = 0;
-    if (scanned.role == Role::codes) {
-      codes = count_codes(bytes);
-    } else {
-      found = find_nonfinite(dtype, bytes);
-      begin = chunk.begin / (static_cast<std::size_t>(bits_of(dtype)) / 8);
-    }
+    const Found found = find_nonfinite(scanned.tensor->dtype, bytes);
     if (scanned.map != nullptr) scanned.map->done_with(bytes);
     const std::lock_guard lock(mutex);
-    scanned.bad.add(found, begin);
-    scanned.codes.add(codes);
+    scanned.bad.add(found, chunk.begin / (static_cast<std::size_t>(bits_of(scanned.tensor->dtype)) / 8));
     return chunk.size;
   });
+}
+
+std::vector<ScannedBlocks> scan(const ModelFiles& files, const std::vector<const Weight*>& weights,
+                                Pass& pass) {
+  std::vector<ScannedBlocks> scanned(weights.size());
+  std::mutex mutex;
+  scan_blocks(files, weights, pass, [&](const BlockStretch& blocks) {
+    const CodeCounts codes = count_codes(blocks.codes);
+    const Found bad = find_nonfinite(Dtype::f8_e8m0, blocks.scales);
+    const std::lock_guard lock(mutex);
+    scanned[blocks.weight].bad.add(bad, blocks.first);
+    scanned[blocks.weight].codes.add(codes);
+  });
+  return scanned;
+}
+
+void report_bad_scales(const Checkpoint& checkpoint, const StoredTensor& tensor, const Shape& shape,
+                       const Found& bad, Problems& problems) {
+  report(&problems, ProblemKind::scale_255, tensor.name,
+         "{}: tensor '{}': scale {} is 255, which is NaN; {} of {} scales are",
+         checkpoint.files.file_of(tensor), tensor.name, place(bad.first, shape), bad.count,
+         element_count(shape));
 }
 
 void report_content(const Checkpoint& checkpoint, const Scanned& scanned, Problems& problems) {
   if (scanned.bad.count == 0) return;
   const StoredTensor& tensor = *scanned.tensor;
-  const std::string file = checkpoint.files.file_of(tensor), at = place(scanned.bad.first, tensor.shape);
-  const std::int64_t all = element_count(tensor.shape);
-  if (scanned.role == Role::scales || tensor.dtype == Dtype::f8_e8m0) {
-    report(&problems, ProblemKind::scale_255, tensor.name,
-           "{}: tensor '{}': scale {} is 255, which is NaN; {} of {} scales are", file, tensor.name, at,
-           scanned.bad.count, all);
-    return;
-  }
+  if (tensor.dtype == Dtype::f8_e8m0)
+    return report_bad_scales(checkpoint, tensor, tensor.shape, scanned.bad, problems);
   const auto element_bytes = static_cast<std::size_t>(bits_of(tensor.dtype)) / 8;
   report(&problems, ProblemKind::non_finite, tensor.name,
-         "{}: tensor '{}': element {} is {}; {} of {} elements are not finite", file, tensor.name, at,
+         "{}: tensor '{}': element {} is {}; {} of {} elements are not finite",
+         checkpoint.files.file_of(tensor), tensor.name, place(scanned.bad.first, tensor.shape),
          element_text(tensor.dtype, tensor.bytes.data() + scanned.bad.first * element_bytes),
-         scanned.bad.count, all);
+         scanned.bad.count, element_count(tensor.shape));
 }
 
-void add_notes(const std::vector<Scanned>& tensors, std::vector<std::string>& notes) {
+void add_notes(const std::vector<ScannedBlocks>& weights, std::vector<std::string>& notes) {
   CodeCounts counts;
-  for (const Scanned& scanned : tensors) counts.add(scanned.codes);
+  for (const ScannedBlocks& scanned : weights) counts.add(scanned.codes);
   if (counts.blocks == 0) return;
   notes.push_back(fmt::format("{} of {} codes are -0", counts.negative_zeros, counts.codes));
   notes.push_back(
@@ -104,11 +105,23 @@ void add_notes(const std::vector<Scanned>& tensors, std::vector<std::string>& no
 
 void verify_content(const Checkpoint& checkpoint, Pass& pass, VerifyReport& report) {
   std::vector<Scanned> tensors = tensors_to_scan(checkpoint);
+  std::vector<const Weight*> quantized;
+  for (const Weight& weight : checkpoint.weights) {
+    if (weight.is_quantized()) quantized.push_back(&weight);
+  }
   for (const Scanned& scanned : tensors) pass.expect(scanned.tensor->bytes.size());
+  pass.expect(block_bytes(quantized));
   scan(tensors, pass);
+  const std::vector<ScannedBlocks> blocks = scan(checkpoint.files, quantized, pass);
   check_unchanged(checkpoint.files);
   for (const Scanned& scanned : tensors) report_content(checkpoint, scanned, report.problems);
-  add_notes(tensors, report.notes);
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    if (blocks[i].bad.count == 0) continue;
+    Shape scales = quantized[i]->quantized.shape;
+    scales.back() /= kBlockSize;
+    report_bad_scales(checkpoint, *quantized[i]->scales, scales, blocks[i].bad, report.problems);
+  }
+  add_notes(blocks, report.notes);
 }
 
 /// Bounds and tensors of --against.
