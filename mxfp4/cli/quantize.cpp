@@ -54,7 +54,11 @@ class Quantize : public Verb {
     declare_numbers(app);
     declare_selection(app);
     const char* const group = "What to write";
-    add_choice(app, "--format", request_.format, names_of(conventions()), "FORMAT",
+    std::vector<std::string> formats;
+    for (const Convention& convention : conventions()) {
+      if (!convention.own_files) formats.emplace_back(convention.name);
+    }
+    add_choice(app, "--format", request_.format, formats, "FORMAT",
                "Names and layout of the quantised tensors (default: what suits the model)")
         ->group(group);
     app.add_flag("!--no-card", request_.card, "Write no README.md that says what was done")->group(group);

@@ -50,6 +50,11 @@ Mxfp4View rows_of(const Assembled& tensor, std::int64_t begin, std::int64_t end,
 Part move_part(const Assembled& tensor, safetensors::TensorSpec codes, safetensors::TensorSpec scales,
                const ModelFiles& files);
 
+/// A quantised one as ggml has it: to every block a scale byte and 16 bytes of codes, byte j with the
+/// elements j and j + 16; U8 [..., 17 * blocks]. Its units throw Error unsupported at a scale of 255, which
+/// ggml refuses.
+Part ggml_part(std::string name, const Assembled& tensor, const ModelFiles& files);
+
 /// The elements of a dense one in `dtype`: their own, or another float that holds each of them exactly. Its
 /// units throw Error unsupported at an element that it does not hold.
 Part join_part(std::string name, const Assembled& tensor, Dtype dtype, const ModelFiles& files);

@@ -81,6 +81,15 @@ void copy_dense(const Assembled& tensor, std::int64_t begin, std::int64_t end, s
   }
 }
 
+// Byte i holds elements 2i and 2i + 1; byte j of the result holds j and j + 16.
+void split(const std::uint8_t* from, std::uint8_t* to) noexcept {
+  for (int i = 0; i < kBlockBytes / 2; ++i) {
+    const std::uint8_t low = from[i], high = from[i + kBlockBytes / 2];
+    to[2 * i] = static_cast<std::uint8_t>((low & 0x0F) | (high << 4));
+    to[2 * i + 1] = static_cast<std::uint8_t>((low >> 4) | (high & 0xF0));
+  }
+}
+
 // F32 to a half that holds it exactly; the index of the first that does not, or count.
 std::size_t narrow(const float* from, std::size_t count, Dtype dtype, std::byte* out) {
   for (std::size_t i = 0; i < count; ++i) {
@@ -133,6 +142,42 @@ Part move_part(const Assembled& tensor, safetensors::TensorSpec codes, safetenso
     const auto count = static_cast<std::size_t>((end - begin) * blocks);
     write(0, at * kBlockBytes, {reinterpret_cast<const std::byte*>(rows.codes), count * kBlockBytes});
     write(1, at, {reinterpret_cast<const std::byte*>(rows.scales), count});
+    advise(tensor, begin, end, files, &MappedFile::done_with);
+  };
+  return part;
+}
+
+Part ggml_part(std::string name, const Assembled& tensor, const ModelFiles& files) {
+  const Units units(tensor);
+  const std::int64_t columns = tensor.columns(), blocks = columns / kBlockSize;
+  constexpr std::int64_t kGgmlBytes = kBlockBytes + 1;
+  // scratch: rows as they are | as they are to be
+  const std::size_t result_at = StoredBlocks::scratch_bytes(units.most() * columns);
+  Shape shape = tensor.shape;
+  shape.back() = blocks * kGgmlBytes;
+  Part part;
+  part.outputs = {{std::move(name), Dtype::u8, shape}};
+  part.units = units.count();
+  part.unit_memory = result_at + static_cast<std::size_t>(units.most() * blocks * kGgmlBytes);
+  part.input_bytes = StoredBlocks::scratch_bytes(tensor.rows() * columns);
+  part.run = [=, &files](std::size_t unit, std::byte* scratch, const Write& write) {
+    const std::int64_t begin = units.begin(unit), end = units.begin(unit + 1), count = (end - begin) * blocks;
+    const std::int64_t ahead = std::min(begin + kUnitsAhead * units.per_unit, units.rows);
+    advise(tensor, ahead, std::min(ahead + units.per_unit, units.rows), files, &MappedFile::will_need);
+    const Mxfp4View rows = rows_of(tensor, begin, end, scratch);
+    auto* const result = reinterpret_cast<std::uint8_t*>(scratch + result_at);
+    for (std::int64_t block = 0; block < count; ++block) {
+      if (rows.scales[block] == 255) {
+        const Piece& piece = *tensor.at(begin + block / blocks).piece;
+        fail(ErrorCode::unsupported,
+             "{}: tensor '{}': a scale of {} is 255, which is NaN, and ggml refuses it",
+             files.file_of(*piece.weight->stored), piece.weight->stored->name, piece.name);
+      }
+      result[block * kGgmlBytes] = rows.scales[block];
+      split(rows.codes + block * kBlockBytes, result + block * kGgmlBytes + 1);
+    }
+    write(0, static_cast<std::uint64_t>(begin * blocks * kGgmlBytes),
+          {scratch + result_at, static_cast<std::size_t>(count * kGgmlBytes)});
     advise(tensor, begin, end, files, &MappedFile::done_with);
   };
   return part;

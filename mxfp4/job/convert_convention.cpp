@@ -42,7 +42,7 @@ class Planner {
   void finish() {
     Output& output = plan_.output;
     if (!bare_names_.empty()) output.metadata[kBareNamesKey] = nlohmann::json(bare_names_).dump();
-    if (!files_.is_directory) return;
+    if (!plan_.directory) return;
     if (format_.name == std::string_view("mlx")) {
       output.metadata["format"] = "mlx";
       output.index_notes["total_parameters"] = parameters_;

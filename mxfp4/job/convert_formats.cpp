@@ -3,7 +3,9 @@
 namespace mxfp4::job {
 
 std::span<const ConvertFormat> other_formats() noexcept {
-  return {};
+  static constexpr ConvertFormat kFormats[] = {
+      {"uqff", nullptr, plan_uqff}, {"uqff-0", nullptr, plan_uqff_blobs}, {"gguf", ".gguf", plan_gguf}};
+  return kFormats;
 }
 
 }  // namespace mxfp4::job

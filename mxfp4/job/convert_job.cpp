@@ -62,17 +62,19 @@ std::unique_ptr<Prepared> prepare(const ConvertRequest& request) {
     }
   } else {
     check_kinds(files, request.out);
-    prepared->directory = files.is_directory;
+    prepared->directory = writes_directory(files, request.out);
   }
   ConvertPlan& plan = prepared->plan;
   plan.report.from = source.checkpoint.convention->name;
   plan.report.format = request.format;
   for (const LeftBehind& left : files.left_behind)
     plan.report.left_behind.push_back(fmt::format("{} ({})", left.path.native(), left.reason));
+  plan.directory = prepared->directory;
   plan.output = begin_output(files);
+  if (plan.directory && files.derived) plan.output.texts = files.derived();
   plan.output.traits.emplace_back("--format", request.format);
   plan.output.traits.emplace_back("--from", plan.report.from);
-  convention != nullptr ? plan_convention(source, *convention, plan) : other->plan(source, plan);
+  other != nullptr ? other->plan(source, plan) : plan_convention(source, *convention, plan);
   const DiskSpace space = check_space(files, request.out, plan.output, request.options, prepared->directory);
   plan.report.disk_needed = space.needed;
   plan.report.disk_free = space.free;
@@ -101,7 +103,9 @@ void ConvertPlan::add(Part part, const Assembled& tensor, Conversion conversion)
 
 std::vector<std::string> convert_formats() {
   std::vector<std::string> names;
-  for (const Convention& convention : conventions()) names.emplace_back(convention.name);
+  for (const Convention& convention : conventions()) {
+    if (!convention.own_files) names.emplace_back(convention.name);
+  }
   for (const ConvertFormat& format : other_formats()) names.emplace_back(format.name);
   return names;
 }

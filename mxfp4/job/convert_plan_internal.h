@@ -25,6 +25,7 @@ struct ConvertSource {
 struct ConvertPlan {
   Output output;
   ConvertReport report;
+  bool directory = true;  ///< whether OUT is one; else one file
 
   void add(Part part, const Assembled& tensor, Conversion conversion);
 };
@@ -39,6 +40,13 @@ struct ConvertFormat {
   void (*plan)(const ConvertSource& source, ConvertPlan& plan);
 };
 std::span<const ConvertFormat> other_formats() noexcept;
+
+/// One GGUF file, of a gpt-oss model.
+void plan_gguf(const ConvertSource& source, ConvertPlan& plan);
+
+/// A UQFF directory of version 1.2, and one of blobs, version 0.2, of a gpt-oss model.
+void plan_uqff(const ConvertSource& source, ConvertPlan& plan);
+void plan_uqff_blobs(const ConvertSource& source, ConvertPlan& plan);
 
 /// Fills the plan for a convention in safetensors. Throws Error unsupported with the reason if it cannot hold
 /// the model.

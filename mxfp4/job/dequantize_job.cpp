@@ -25,7 +25,9 @@ DequantizeReport run_dequantize(const DequantizeRequest& request) {
   report.dtype = request.dtype.value_or(checkpoint.config.dtype.value_or(Dtype::bf16));
   if (!is_dense_float(report.dtype)) report.dtype = Dtype::bf16;
 
+  const bool directory = writes_directory(checkpoint.files, request.out);
   Output output = begin_output(checkpoint.files);
+  if (directory && checkpoint.files.derived) output.texts = checkpoint.files.derived();
   output.traits.emplace_back("--dtype", to_string(report.dtype));
   for (const LeftBehind& left : checkpoint.files.left_behind) {
     report.left_behind.push_back(fmt::format("{} ({})", left.path.native(), left.reason));
@@ -44,12 +46,12 @@ DequantizeReport run_dequantize(const DequantizeRequest& request) {
     report.bytes_out += spec.bytes();
     output.parts.push_back(std::move(part));
   }
-  if (!checkpoint.files.config.empty())
+  if (directory && !checkpoint.files.config.empty())
     output.texts["config.json"] =
         with_member(with_quantization(checkpoint.files.config, "", request.dtype), "expert_dtype", "");
 
-  check_space(checkpoint.files, request.out, output, request.options, checkpoint.files.is_directory);
-  const Written written = write_output(output, request.out, checkpoint.files.is_directory, request.options);
+  check_space(checkpoint.files, request.out, output, request.options, directory);
+  const Written written = write_output(output, request.out, directory, request.options);
   report.files = written.files;
   report.peak_memory = written.peak_memory;
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

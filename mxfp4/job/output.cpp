@@ -43,28 +43,41 @@ fs::path followed(const fs::path& out) {
   return fs::is_symlink(path) ? fs::canonical(path) : path;
 }
 
+FileFamily safetensors_family() {
+  return {[](std::size_t number, std::size_t count) {
+            return count == 1 ? "model.safetensors"
+                              : fmt::format("model-{:05}-of-{:05}.safetensors", number, count);
+          },
+          false};
+}
+
 ShardPlan plan_shards(const Output& output, const fs::path& out, bool directory, std::uint64_t max_shard) {
   ShardPlan plan;
-  std::uint64_t size = 0;
-  for (std::size_t part = 0; part < output.parts.size(); ++part) {
-    const std::uint64_t bytes = bytes_of(output.parts[part]);
-    if (plan.shards.empty() || (directory && size + bytes > max_shard && size > 0)) {
-      plan.shards.emplace_back();
-      size = 0;
+  for (std::size_t family = 0; family < output.families.size(); ++family) {
+    const FileFamily& files = output.families[family];
+    const bool cut = directory && !files.one_file;
+    const std::size_t first = plan.shards.size();
+    std::uint64_t size = 0;
+    for (std::size_t part = 0; part < output.parts.size(); ++part) {
+      if (output.parts[part].family != family) continue;
+      const std::uint64_t bytes = bytes_of(output.parts[part]);
+      if (plan.shards.size() == first || (cut && size + bytes > max_shard && size > 0)) {
+        plan.shards.emplace_back();
+        size = 0;
+      }
+      plan.shards.back().push_back(part);
+      size += bytes;
     }
-    plan.shards.back().push_back(part);
-    size += bytes;
+    if (plan.shards.empty() && family + 1 == output.families.size()) plan.shards.emplace_back();
+    const std::size_t count = plan.shards.size() - first;
+    for (std::size_t shard = 1; shard <= count; ++shard)
+      plan.names.push_back(directory ? files.name(shard, count) : out.filename().native());
   }
-  if (plan.shards.empty()) plan.shards.emplace_back();
-  const std::size_t count = plan.shards.size();
-  for (std::size_t shard = 0; shard < count; ++shard) {
-    plan.names.push_back(!directory   ? out.filename().native()
-                         : count == 1 ? "model.safetensors"
-                                      : fmt::format("model-{:05}-of-{:05}.safetensors", shard + 1, count));
-    plan.bytes += output.layout(specs_of(output, plan.shards[shard]), output.metadata).size;
-  }
+  plan.indexed = directory && output.families.size() == 1 && plan.shards.size() > 1;
+  for (const std::vector<std::size_t>& shard : plan.shards)
+    plan.bytes += output.layout(specs_of(output, shard), output.metadata).size;
   if (directory) {
-    if (count > 1) plan.bytes += index_text(output, plan).size();
+    if (plan.indexed) plan.bytes += index_text(output, plan).size();
     for (const auto& [name, text] : output.texts) plan.bytes += text.size();
     for (const fs::path& copy : output.copies) plan.bytes += fs::file_size(output.copy_from / copy);
   }

@@ -22,9 +22,21 @@ using Traits = std::vector<std::pair<std::string, std::string>>;
 /// if it is none; without a slash at its end, so that something may be appended to the name.
 std::filesystem::path followed(const std::filesystem::path& out);
 
+/// Files of a directory that parts are spread over.
+struct FileFamily {
+  /// The name of file `number`, counted from 1, of `count`.
+  std::function<std::string(std::size_t number, std::size_t count)> name;
+  bool one_file = false;  ///< however large
+};
+
+/// model.safetensors, or model-00001-of-00003.safetensors with an index.
+FileFamily safetensors_family();
+
 /// A model about to be written.
 struct Output {
-  std::vector<Part> parts;  ///< in the order in which they fill the shards
+  std::vector<Part> parts;  ///< in the order in which they fill the shards of their family
+  std::vector<FileFamily> families = {
+      safetensors_family()};  ///< an index is written if there is only this one
   std::map<std::string, std::string> metadata = {{"format", "pt"}};
   /// Small files of a directory, by relative path: config.json, ...
   std::map<std::string, std::string> texts;
@@ -47,11 +59,12 @@ struct Output {
 struct ShardPlan {
   std::vector<std::vector<std::size_t>> shards;  ///< indices of parts; a part is never cut
   std::vector<std::string> names;                ///< of the files
+  bool indexed = false;                          ///< whether an index tells where tensors are
   std::uint64_t bytes = 0;                       ///< of all files that will be written, copies included
 };
 
-/// Fills shards of at most `max_shard` bytes in order; a larger part has one for itself. A bare file is one
-/// shard.
+/// Fills shards of at most `max_shard` bytes in order, those of one family behind those of the one before; a
+/// larger part has one for itself. A bare file is one shard.
 ShardPlan plan_shards(const Output& output, const std::filesystem::path& out, bool directory,
                       std::uint64_t max_shard);
 

@@ -36,6 +36,7 @@ class StatsCollector {
 /// reproducible.
 struct Part {
   std::vector<safetensors::TensorSpec> outputs;
+  std::size_t family = 0;  ///< of Output::families: what files it may stand in
   std::size_t units = 0;
   std::size_t unit_memory = 0;    ///< bytes of scratch that a unit needs at most
   std::uint64_t input_bytes = 0;  ///< read over all units, for progress

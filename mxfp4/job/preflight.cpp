@@ -69,9 +69,13 @@ void check_output(const fs::path& in, const fs::path& out, bool directory, bool 
   if (access(parent.c_str(), W_OK | X_OK) != 0) fail_io(parent.native(), "write to directory", errno);
 }
 
+bool writes_directory(const ModelFiles& in, const std::filesystem::path& out) {
+  return in.is_directory || (in.container == kGguf && out.extension() != ".safetensors");
+}
+
 void check_kinds(const ModelFiles& in, const std::filesystem::path& out) {
   const bool file = out.extension() == ".safetensors";
-  if (file != in.is_directory) return;
+  if (file != in.is_directory || in.container == kGguf) return;
   fail(ErrorCode::invalid_argument, "{} is a {}, so OUT must be one too, not {}", in.path.native(),
        in.is_directory ? "directory" : ".safetensors file", out.native());
 }
@@ -93,7 +97,7 @@ Output begin_output(const ModelFiles& in, bool keeps_quantized) {
     }
     if (!in.config.empty())
       output.traits.emplace_back("config.json", to_string(stamp_of(in.path / "config.json")));
-  } else {
+  } else if (in.container != kGguf) {  // whose metadata are the config and the tokenizer
     output.metadata = in.files[0]->metadata;
     output.metadata.erase(kBareNamesKey);  // true of IN; said anew where it is true of OUT
   }

@@ -18,7 +18,10 @@ namespace mxfp4::job {
 void check_output(const std::filesystem::path& in, const std::filesystem::path& out, bool directory,
                   bool overwrite);
 
-/// IN and OUT must be of one kind. Throws Error invalid_argument.
+/// Whether OUT is a directory: as IN is, or, of GGUF, unless it is called .safetensors.
+bool writes_directory(const ModelFiles& in, const std::filesystem::path& out);
+
+/// IN and OUT must be of one kind, unless IN is GGUF. Throws Error invalid_argument.
 void check_kinds(const ModelFiles& in, const std::filesystem::path& out);
 
 /// An output that carries over what is no weight: the metadata of a bare file, the other files of a

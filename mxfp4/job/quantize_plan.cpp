@@ -33,7 +33,7 @@ std::string described(const Recipe& recipe) {
 
 const Convention* choose_format(const QuantizeRequest& request, const Checkpoint& checkpoint) {
   const Convention* const wanted = request.format.empty() ? nullptr : find_convention(request.format);
-  if (!request.format.empty() && wanted == nullptr) {
+  if (!request.format.empty() && (wanted == nullptr || wanted->own_files)) {
     fail(ErrorCode::invalid_argument, "--format {}: unknown; there are {}", request.format,
          convention_names());
   }
@@ -300,6 +300,11 @@ QuantizePlan make_plan(const QuantizeRequest& request) {
   QuantizePlan plan;
   plan.checkpoint = open_checkpoint(request.in, request.format == "gpt-oss" ? request.format : "");
   check_readable(plan.checkpoint);
+  const Convention* const stored = plan.checkpoint.convention;
+  if (plan.checkpoint.files.container != kSafetensors || (stored != nullptr && stored->own_files)) {
+    fail(ErrorCode::unsupported, "{}: quantize reads no {}; convert makes another model of it",
+         request.in.native(), plan.checkpoint.convention_name());
+  }
   check_kinds(plan.checkpoint.files, request.out);
   if (!request.reference.empty()) {
     plan.reference = std::make_unique<Checkpoint>(open_checkpoint(request.reference));

@@ -200,7 +200,7 @@ Written write_directory(const Output& output, const ShardPlan& plan, const fs::p
     writer.finish();
     std::map<std::string, std::string> texts = output.texts;
     if (output.finish) output.finish(texts);
-    if (plan.shards.size() > 1) texts["model.safetensors.index.json"] = index_text(output, plan);
+    if (plan.indexed) texts["model.safetensors.index.json"] = index_text(output, plan);
     for (const auto& [name, text] : texts) {
       write_file(work.path() / name, text);
       written.files.push_back(name);
