@@ -129,12 +129,114 @@ def models():
     model("experts-against-config", "which does not fit config.json: 3 experts", {"model.safetensors": shard(**pair), "config.json": sizes})
 
 
+def u32(value) -> bytes:
+    return struct.pack("<I", value)
+
+
+def u64(value) -> bytes:
+    return struct.pack("<Q", value)
+
+
+def string(value: str) -> bytes:
+    return u64(len(value.encode())) + value.encode()
+
+
+def described(name="w", dims=(4,), kind=0, offset=0) -> bytes:
+    return string(name) + u32(len(dims)) + b"".join(map(u64, dims)) + u32(kind) + u64(offset)
+
+
+def gguf(name, message, metadata=(), tensors=(), data=bytes(64), pairs=None, count=None):
+    """A file of keys with their encoded values, and of described tensors."""
+    content = b"GGUF" + u32(3) + u64(len(tensors) if count is None else count) + u64(len(metadata) if pairs is None else pairs)
+    content += b"".join(string(key) + value for key, value in metadata) + b"".join(tensors)
+    (HERE / f"{name}.gguf").write_bytes(content + bytes(-len(content) % 32) + data)
+    CASES[f"{name}.gguf"] = message
+
+
+def ggufs():
+    one, big = u32(4) + u32(1), 2**60
+    (HERE / "gguf-is-none.gguf").write_bytes(b"GGML" + bytes(60))
+    CASES["gguf-is-none.gguf"] = "does not begin with 'GGUF'"
+    (HERE / "gguf-ends-early.gguf").write_bytes(b"GGUF" + u32(3) + bytes(7))
+    CASES["gguf-ends-early.gguf"] = "the number of tensors takes 8 bytes, but the file ends after 7"
+    gguf("gguf-too-many-tensors", "the number of tensors is 1152921504606846976", count=big)
+    gguf("gguf-too-many-metadata", "the number of metadata is 1152921504606846976", pairs=big)
+    gguf("gguf-key-too-long", "the key of metadata of 70000 bytes", [("k" * 70000, one)])
+    gguf("gguf-key-twice", "metadata 'k' stands twice", [("k", one), ("k", one)])
+    gguf("gguf-text-beyond-file", "k takes 1000 bytes, but the file ends", [("k", u32(8) + u64(1000))])
+    gguf("gguf-list-beyond-file", "k is 1000, but", [("k", u32(9) + u32(4) + u64(1000))])
+    gguf("gguf-truth-is-two", "'k' is 2, neither true nor false", [("k", u32(7) + b"\2")])
+    gguf("gguf-alignment-of-24", "'general.alignment' is 24", [("general.alignment", u32(4) + u32(24))])
+    gguf("gguf-tensor-twice", "tensor 't' stands twice", tensors=[described("t"), described("t", offset=32)])
+    gguf("gguf-tensor-of-five-dimensions", "tensor 'w' has 5 dimensions", tensors=[described(dims=[1] * 5)])
+    gguf("gguf-dimension-too-large", "a dimension of 18446744073709551615", tensors=[described(dims=[2**64 - 1])])
+    gguf("gguf-elements-overflow", "is too large to be true", tensors=[described(dims=[2**40, 2**40])])
+    gguf("gguf-rows-of-no-whole-blocks", "rows of 33 elements are no whole blocks of MXFP4", tensors=[described(dims=[33], kind=39)])
+    gguf("gguf-offset-not-aligned", "begins at byte 4 of the data, which is not aligned to 32", tensors=[described(offset=4)])
+    gguf("gguf-data-beyond-file", "offset 64 + 16 bytes exceeds the 64 bytes of data", tensors=[described(offset=64)])
+    gguf("gguf-tensors-overlap", "tensors 'w' and 'v' overlap at byte 32", tensors=[described(dims=[9]), described("v", offset=32)])
+    family = [("general.architecture", u32(8) + string("gpt-oss"))]
+    gguf("gguf-size-is-a-text", "'gpt-oss.block_count' is 'x', not a size", [*family, ("gpt-oss.block_count", u32(8) + string("x"))], [described()])
+    gguf("gguf-weight-twice", "weight 'lm_head.weight' is stored twice", family, [described("output.weight"), described("lm_head.weight", offset=32)])
+    gguf("gguf-part-without-number", "is one of 2 parts, but not called", [("split.count", u32(4) + u32(2))], [described()])
+    gguf("gguf-parts-00001-of-00002", "00002-of-00002.gguf: a part of the model is missing", [("split.count", u32(4) + u32(2)), ("split.no", u32(4) + u32(0))], [described()])
+
+
+def blob(has_bias=b"\0", code_dtype=0, code_bytes=64, code_dims=(2, 32), scale_dims=(2, 2), tail=b"") -> bytes:
+    def tensor(dtype, dims, size):
+        return u32(size) + u32(dtype) + u32(len(dims)) + b"".join(map(u32, dims)) + bytes(size)
+
+    return u32(2 << 8) + b"\6" + has_bias + tensor(code_dtype, code_dims, code_bytes) + tensor(0, scale_dims, 4) + tail
+
+
+def uqffs():
+    one = {"uqff.version.major": ("U32", [], 4), "uqff.version.minor": ("U32", [], 4), "uqff.version.patch": ("U32", [], 4)}
+    layer = {"a.weight": [2, 16], "a.weight.scales": [2, 1], "a.weight.format": []}
+
+    def uqff(name, message, tensors, file="q-0.uqff"):
+        # 1.2.0, and format 6, wherever these stand
+        header, data = {}, b""
+        for key, spec in tensors.items():
+            dtype, shape, size = spec if isinstance(spec, tuple) else ("U8", spec, 1)
+            for n in shape:
+                size *= n
+            value = {"uqff.version.major": u32(1), "uqff.version.minor": u32(2), "a.weight.format": b"\6"}.get(key, b"")
+            header[key] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + size]}
+            data += value[:size] + bytes(size - len(value[:size]))
+        model(name, message, {file: packed(json.dumps(header), data)})
+
+    uqff("uqff-without-version", "no file says 'uqff.version.major'", layer)
+    uqff("uqff-with-half-a-version", "no file says 'uqff.version.patch'", {**dict(list(one.items())[:2]), **layer})
+    uqff("uqff-version-in-bytes", "'uqff.version.major' is U8", {**one, "uqff.version.major": [], **layer})
+    uqff("uqff-format-is-a-list", "'a.weight.format' is U8 of shape [2]", {**one, **layer, "a.weight.format": [2]})
+    uqff("uqff-without-format", "'a.weight.scales' has no 'a.weight.format' beside it", {**one, **{k: v for k, v in layer.items() if "format" not in k}})
+    uqff("uqff-without-scales", "'a.weight.format' has no 'a.weight.scales' beside it", {**one, **{k: v for k, v in layer.items() if "scales" not in k}})
+    uqff("uqff-without-first-shard", "shard q-0.uqff is missing", {**one, **layer}, "q-1.uqff")
+
+    def blobs(name, message, content, config=None):
+        header = {"0": {"dtype": "U8", "shape": [len(content)], "data_offsets": [0, len(content)]}}
+        model(name, message, {"q-0.uqff": packed(json.dumps(header), content), **({"config.json": config} if config else {})})
+
+    blobs("uqff-blob-ends-early", "scales takes 4 bytes, but the blob ends after 3", blob()[:-1])
+    blobs("uqff-blob-goes-on", "1 bytes follow the layer", blob(tail=b"x"))
+    blobs("uqff-blob-mark-of-bias", "the mark of a bias is 2", blob(has_bias=b"\2"))
+    blobs("uqff-blob-dtype-unknown", "codes have dtype 14", blob(code_dtype=14))
+    blobs("uqff-blob-dtype-of-codes", "codes and scales have dtype F8_E4M3", blob(code_dtype=9))
+    blobs("uqff-blob-too-many-dimensions", "codes have 9 dimensions", blob(code_dims=[1] * 9))
+    blobs("uqff-blob-bytes-against-shape", "codes of dtype U8 and shape [2, 32] have 63 bytes", blob(code_bytes=63))
+    blobs("uqff-blob-shapes", "codes of shape [32, 2] do not fit scales", blob(code_dims=(32, 2)))
+    config = {"model_type": "gpt_oss", "hidden_size": 32, "intermediate_size": 32, "num_local_experts": 2}
+    blobs("uqff-blob-against-config", "layer '0' of shape [2, 64] is neither", blob(), config)
+
+
 if __name__ == "__main__":
     for path in HERE.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.suffix == ".safetensors":
+        elif path.suffix in (".safetensors", ".gguf"):
             path.unlink()
     files()
     models()
+    ggufs()
+    uqffs()
     (HERE / "cases.json").write_text(json.dumps(CASES, indent=2) + "\n")
