@@ -11,7 +11,8 @@ namespace mxfp4::job {
 namespace {
 
 constexpr const char *kStem = "mxfp4", *kResidual = "residual.safetensors";
-constexpr std::size_t kLayers = 0, kRest = 1;  // families of files
+constexpr std::size_t kRest = 1;                             // the family of files that is not layers
+constexpr std::uint64_t kMaxFile = std::uint64_t{10} << 30;  // bytes of a file of layers
 
 /// A tensor of a few bytes.
 Part bytes_part(safetensors::TensorSpec spec, std::string bytes) {
@@ -45,7 +46,8 @@ class Planner {
            files_.path.native());
     }
     output.families = {
-        {[](std::size_t number, std::size_t) { return fmt::format("{}-{}.uqff", kStem, number - 1); }, false},
+        {[](std::size_t number, std::size_t) { return fmt::format("{}-{}.uqff", kStem, number - 1); }, false,
+         kMaxFile},
         {[](std::size_t, std::size_t) { return std::string(kResidual); }, true}};
     output.metadata = {{"format", "pt"}, {"uqff.producer", "mxfp4"}};
     // A config is taken over as it is, and that of a gpt-oss model says MXFP4.

@@ -1,5 +1,7 @@
 #include "mxfp4/job/output.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -45,10 +47,8 @@ fs::path followed(const fs::path& out) {
 
 FileFamily safetensors_family() {
   return {[](std::size_t number, std::size_t count) {
-            return count == 1 ? "model.safetensors"
-                              : fmt::format("model-{:05}-of-{:05}.safetensors", number, count);
-          },
-          false};
+    return count == 1 ? "model.safetensors" : fmt::format("model-{:05}-of-{:05}.safetensors", number, count);
+  }};
 }
 
 ShardPlan plan_shards(const Output& output, const fs::path& out, bool directory, std::uint64_t max_shard) {
@@ -61,7 +61,8 @@ ShardPlan plan_shards(const Output& output, const fs::path& out, bool directory,
     for (std::size_t part = 0; part < output.parts.size(); ++part) {
       if (output.parts[part].family != family) continue;
       const std::uint64_t bytes = bytes_of(output.parts[part]);
-      if (plan.shards.size() == first || (cut && size + bytes > max_shard && size > 0)) {
+      if (plan.shards.size() == first ||
+          (cut && size + bytes > std::min(max_shard, files.most) && size > 0)) {
         plan.shards.emplace_back();
         size = 0;
       }

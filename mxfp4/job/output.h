@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <map>
 #include <string>
 #include <utility>
@@ -26,7 +27,8 @@ std::filesystem::path followed(const std::filesystem::path& out);
 struct FileFamily {
   /// The name of file `number`, counted from 1, of `count`.
   std::function<std::string(std::size_t number, std::size_t count)> name;
-  bool one_file = false;  ///< however large
+  bool one_file = false;                                           ///< however large
+  std::uint64_t most = std::numeric_limits<std::uint64_t>::max();  ///< bytes of tensors, besides max_shard
 };
 
 /// model.safetensors, or model-00001-of-00003.safetensors with an index.
