@@ -20,12 +20,9 @@ namespace {
 constexpr std::string_view kWeight = ".weight";
 
 /// Bytes as a tensor of their own.
-Part bytes_part(std::string name, Shape shape, const std::uint8_t* bytes) {
+Part bytes_part(std::string name, Dtype dtype, Shape shape, const std::uint8_t* bytes, std::int64_t size) {
   const StoredTensor stored{
-      {},
-      Dtype::u8,
-      shape,
-      {reinterpret_cast<const std::byte*>(bytes), static_cast<std::size_t>(element_count(shape))}};
+      {}, dtype, shape, {reinterpret_cast<const std::byte*>(bytes), static_cast<std::size_t>(size)}};
   return copy_part(std::move(name), stored, nullptr);
 }
 
@@ -41,10 +38,8 @@ class Saver {
   Output finish(bool directory) {
     if (!bare_names_.empty()) output_.metadata[kBareNamesKey] = nlohmann::json(bare_names_).dump();
     if (directory) {
-      const bool said = any_quantized_ && convention_.quantization_config != nullptr;
-      if (said) {
-        output_.texts["config.json"] =
-            with_quantization(request_.config, convention_.quantization_config(left_alone_));
+      if (any_quantized_) {
+        output_.texts = convention_.texts({request_.config, left_alone_});
       } else if (!request_.config.empty()) {
         output_.texts["config.json"] = request_.config;
       }
@@ -63,14 +58,11 @@ class Saver {
     }
     Shape scales = view.shape;
     scales.back() /= kBlockSize;
-    Shape codes = view.shape;
-    codes.back() /= 2;
-    if (convention_.code_shape == CodeShape::blocks) {
-      codes = scales;
-      codes.push_back(kBlockSize / 2);
-    }
-    output_.parts.push_back(bytes_part(module + convention_.codes_suffix, codes, view.codes));
-    output_.parts.push_back(bytes_part(module + convention_.scales_suffix, scales, view.scales));
+    output_.parts.push_back(bytes_part(module + convention_.codes_suffix, convention_.codes_dtype,
+                                       convention_.shape_of_codes(view.shape), view.codes,
+                                       view.code_bytes()));
+    output_.parts.push_back(bytes_part(module + convention_.scales_suffix, convention_.scales_dtype, scales,
+                                       view.scales, view.scale_bytes()));
     any_quantized_ = true;
   }
 
@@ -83,7 +75,7 @@ class Saver {
       fail(ErrorCode::unsupported, "'{}': K = {} is not a multiple of {}, and {} cannot say so", name,
            view.columns(), kBlockSize, convention_.name);
     }
-    if (!convention_.stacks_experts && view.shape.size() != 2) {
+    if (convention_.experts == ExpertLayout::single && view.shape.size() != 2) {
       fail(ErrorCode::unsupported, "'{}': {} holds matrices only, not shape {}", name, convention_.name,
            to_string(view.shape));
     }
@@ -113,11 +105,9 @@ class Saver {
 
 SaveReport run_save(const SaveRequest& request) {
   const Convention* const convention = find_convention(request.convention);
-  if (convention == nullptr) {
-    std::string names;
-    for (const Convention& known : conventions())
-      names += fmt::format("{}{}", names.empty() ? "" : ", ", known.name);
-    fail(ErrorCode::invalid_argument, "no convention '{}'; there are {}", request.convention, names);
+  if (convention == nullptr || convention->own_files) {
+    fail(ErrorCode::invalid_argument, "no convention '{}'; there are {}", request.convention,
+         convention_names());
   }
   const bool directory = request.out.extension() != ".safetensors";
   check_output({}, request.out, directory, request.options.overwrite);
