@@ -50,10 +50,12 @@ const DenseView& dense_of(const Checkpoint& checkpoint, const Weight& weight) {
 }
 
 std::vector<float> vector_of(const Checkpoint& checkpoint, const Weight& weight, std::int64_t size) {
-  const DenseView& view = dense_of(checkpoint, weight);
-  if (view.shape != Shape{size}) {
-    fail(ErrorCode::corrupt_file, "{}: '{}' has shape {}, not [{}]", checkpoint.files.path.string(),
-         weight.name, to_string(view.shape), size);
+  const DenseView& view = weight.dense;
+  const bool floats = view.dtype == Dtype::f32 || view.dtype == Dtype::bf16 || view.dtype == Dtype::f16;
+  if (!floats || view.shape != Shape{size}) {
+    fail(ErrorCode::unsupported, "{}: '{}' is {} {}; F32, BF16 or F16 [{}] can be",
+         checkpoint.files.path.string(), weight.name, to_string(weight.stored->dtype),
+         to_string(weight.stored->shape), size);
   }
   std::vector<float> values(static_cast<std::size_t>(size));
   copy_rows_f32(view, 0, 1, values.data());

@@ -20,7 +20,7 @@ const Weight& find_mxfp4(const Checkpoint& checkpoint, const std::string& name, 
 /// The elements of a dense weight. Throws Error unsupported if it is not F32, BF16 or F16.
 const DenseView& dense_of(const Checkpoint& checkpoint, const Weight& weight);
 
-/// The values of a vector of `size` elements. Throws also Error corrupt_file for another shape.
+/// The values of a vector of `size` elements. Throws Error unsupported for another shape or dtype.
 std::vector<float> vector_of(const Checkpoint& checkpoint, const Weight& weight, std::int64_t size);
 
 }  // namespace mxfp4::job

@@ -131,9 +131,10 @@ TEST(LoadLinear, NamesWhatItCannotLoad) {
   EXPECT_EQ(message("b"), "unsupported: " + path + ": 'b.weight' is BF16, not MXFP4");
   EXPECT_EQ(message("e"), "unsupported: " + path +
                               ": 'e.weight' has shape [2, 32, 32]: a stack of experts, not a Linear layer");
-  EXPECT_EQ(message("column"), "corrupt_file: " + path + ": 'column.bias' has shape [64, 1], not [64]");
+  EXPECT_EQ(message("column"),
+            "unsupported: " + path + ": 'column.bias' is F32 [64, 1]; F32, BF16 or F16 [64] can be");
   EXPECT_EQ(message("integers"),
-            "unsupported: " + path + ": 'integers.bias' is I32; F32, BF16 and F16 can be");
+            "unsupported: " + path + ": 'integers.bias' is I32 [64]; F32, BF16 or F16 [64] can be");
 }
 
 }  // namespace

@@ -37,11 +37,12 @@ class Save : public testing::Test {
 TEST_F(Save, WritesWhatEveryConventionIsReadAs) {
   const Mxfp4Tensor weight = quantized({4, 64});
   for (const Convention& convention : conventions()) {
+    if (convention.own_files) continue;
     SaveRequest request = request_to("x.safetensors", convention.name);
     request.tensors = {{"layer.weight", {}, weight.view()}};
     request.options.overwrite = true;
     EXPECT_EQ(run_save(request).files, std::vector<std::string>{"x.safetensors"});
-    const Checkpoint checkpoint = open_checkpoint(request.out);
+    const Checkpoint checkpoint = open_checkpoint(request.out, convention.name);
     ASSERT_EQ(checkpoint.weights.size(), 1u) << convention.name;
     const Weight& read = checkpoint.weights[0];
     ASSERT_TRUE(read.is_quantized());

@@ -89,6 +89,8 @@ WeightStack::WeightStack(const std::string& who, std::vector<Mxfp4View> matrices
   };
   try {
     packed_ ? pack(options) : inspect(options.context);
+    spread_.means.resize(blocks());  // of zeros only there is none
+    spread_.squares.resize(blocks());
   } catch (const std::bad_alloc&) {
     no_memory();
   } catch (const std::length_error&) {
@@ -132,13 +134,12 @@ void WeightStack::check(const std::string& who, Isa isa) const {
   }
 }
 
-void WeightStack::sample_spread(const Context& context) {
-  std::vector<Spread> spreads(count());
-  parallel_for(context, count(),
-               [&](int, std::size_t i) { spreads[i] = spread_of(ops(), matrices_[i], rows_, blocks()); });
+void WeightStack::sample_spread(const Context& context, std::size_t begin, std::size_t end) {
+  std::vector<Spread> spreads(end - begin);
+  parallel_for(context, spreads.size(), [&](int, std::size_t i) {
+    spreads[i] = spread_of(ops(), matrices_[begin + i], rows_, blocks());
+  });
   for (const Spread& spread : spreads) spread_.widen(spread);
-  spread_.means.resize(blocks());
-  spread_.squares.resize(blocks());
 }
 
 void WeightStack::pack(const LayerOptions& options) {
@@ -147,10 +148,9 @@ void WeightStack::pack(const LayerOptions& options) {
   infos_.resize(count() * groups());
   bytes_ = infos_.size() * group_bytes;
   memory_ = AlignedMemory(bytes_);
-  sample_spread(options.context);
   const std::size_t step = std::max<std::size_t>(1, kStripBytes / std::max<std::size_t>(group_bytes, 1));
   const Strips strips(count(), rows_, step * kGroupRows);
-  parallel_for(options.context, strips.count, [&](int, std::size_t strip) {
+  const auto pack_strip = [&](std::size_t strip) {
     const Mxfp4View& matrix = matrices_[strips.matrix(strip)];
     const std::size_t row = strips.first(strip), rows = strips.size(strip), group = row / kGroupRows;
     const std::size_t place = strips.matrix(strip) * groups() + group;
@@ -160,7 +160,15 @@ void WeightStack::pack(const LayerOptions& options) {
       options.done_with({matrix.codes + row * blocks() * 16, rows * blocks() * 16});
       options.done_with({matrix.scales + row * blocks(), rows * blocks()});
     }
-  });
+  };
+  // Samples touch most pages of a matrix: only a few matrices at a time wait for being packed.
+  const auto at_once = static_cast<std::size_t>(std::max(options.context.threads, 1));
+  for (std::size_t begin = 0; begin < count(); begin += at_once) {
+    const std::size_t end = std::min(begin + at_once, count()), first = begin * strips.per_matrix;
+    sample_spread(options.context, begin, end);
+    parallel_for(options.context, (end - begin) * strips.per_matrix,
+                 [&](int, std::size_t strip) { pack_strip(first + strip); });
+  }
   for (const kernel::GroupInfo& info : infos_) wide_ = wide_ || info.wide;
   for (Mxfp4View& matrix : matrices_) matrix = {};  // they may be gone from now on
 }
@@ -168,7 +176,7 @@ void WeightStack::pack(const LayerOptions& options) {
 void WeightStack::inspect(const Context& context) {
   constexpr std::size_t kStrip = 1024;  // rows
   odd_.resize(count() * rows_);
-  sample_spread(context);
+  sample_spread(context, 0, count());
   const Strips strips(count(), rows_, kStrip);
   std::vector<std::uint8_t> odd_strips(strips.count);
   parallel_for(context, strips.count, [&](int, std::size_t strip) {

@@ -64,7 +64,7 @@ class WeightStack {
   void check(const std::string& who, Isa isa) const;
   void pack(const LayerOptions& options);
   void inspect(const Context& context);
-  void sample_spread(const Context& context);
+  void sample_spread(const Context& context, std::size_t begin, std::size_t end);
   const kernel::LinearOps& ops() const noexcept { return kernel::cpu_linear_ops(isa_); }
 
   std::vector<Mxfp4View> matrices_;

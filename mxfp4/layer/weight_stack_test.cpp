@@ -22,6 +22,19 @@ TEST(WeightStack, AnEnvelopeHasTheSmallestMeansAndTheLargestSquares) {
   EXPECT_EQ(all.fill, 0.25f);
 }
 
+// However many threads pack at once: matrices of zeros do not count, wherever they stand.
+TEST(WeightStack, PlansDoNotDependOnThreads) {
+  const Mxfp4Tensor weight = test::random_weight(32, 320, 120, 120, 1);
+  Mxfp4Tensor zeros = weight;
+  zeros.codes.assign(zeros.codes.size(), 0);
+  const Floats x = test::normal(320, 2);
+  for (const int threads : {1, 2, 3, 8}) {
+    const WeightStack stack("stack", {zeros.view(), zeros.view(), weight.view(), zeros.view()}, {},
+                            {.context = {.threads = threads}});
+    EXPECT_EQ(stack.plan(x.data(), kernel::Activation::exact).format, kernel::TokenFormat::digits3);
+  }
+}
+
 // A NaN scale anywhere: what is planned for both stacks keeps floats.
 TEST(WeightStack, PlansForAnotherStackWhoseScalesAreOdd) {
   const Mxfp4Tensor plain = test::random_weight(32, 320, 120, 120, 1);
