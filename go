@@ -26,7 +26,7 @@ show_demo() {
 }
 
 run_tests() {
-  if need_to_build && need_for_tests && need_torch "$@" && step "build" build release && link_tool &&
+  if need_to_build && need_for_tests && need_torch "$@" && need_transformers && step "build" build release && link_tool &&
     step "build the Python package" build_python; then
     need_real_model || echo "    the tests of a real model will be skipped"
     unit_tests release

@@ -92,7 +92,7 @@ need_python() {
   local options=()
   if [[ $1 == --* ]]; then options+=("$1") && shift; fi
   need python3-venv || return
-  $python -c 'import importlib.metadata, sys; [importlib.metadata.version(name) for name in sys.argv[1:]]' "$@" \
+  $python -c 'import importlib.metadata, sys; [importlib.metadata.version(name.split("[")[0].split("==")[0]) for name in sys.argv[1:]]' "$@" \
     2>/dev/null || step "pip install $*" pip_install "${options[@]}" "$@"
 }
 pip_install() {
@@ -123,6 +123,12 @@ print(json.load(sys.stdin)["install"][0]["metadata"]["version"])' 2>/dev/null)
     fi
   fi
   step "pip install $torch" pip_install "$torch"
+}
+
+# need_transformers: what the drop-in is tested with. These packages ask for torch: they come after it or not at all.
+need_transformers() {
+  $python -c 'import torch' 2>/dev/null || return 0
+  need_python 'transformers[serving]==5.23.0'
 }
 
 # The Python package: a wheel in build/wheel/, installed in .venv. Under another name for the compiler, such as Python's

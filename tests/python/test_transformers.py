@@ -77,7 +77,7 @@ def test_what_is_to_be_skipped_is(model):
     assert quantize_model(model, skip=["layers.0", "re:.*odd"]) == ["layers.1.up_proj", "layers.1.down_proj"]
     with pytest.raises(ValueError, match="skip: 'nothing' matches no Linear layer"):
         quantize_model(model, skip="nothing")
-    with pytest.warns(UserWarning, match="none of 7 Linear layers was quantised"):
+    with pytest.warns(UserWarning, match="none of 7 Linear layers and experts was quantised"):
         assert quantize_model(model, skip="layers.*") == []
 
 

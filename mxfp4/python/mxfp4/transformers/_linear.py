@@ -1,26 +1,13 @@
-"""Models of torch and transformers with their weights in MXFP4. Imports torch; transformers itself is not needed yet.
-
-    model = AutoModel.from_pretrained("sentence-transformers/all-MiniLM-L6-v2")
-    mxfp4.transformers.quantize_model(model)
-
-quantize_model() replaces the Linear layers of any model in place. They compute on the 4-bit weights, on the CPU.
-"""
+"""torch.nn.Linear on 4-bit weights."""
 
 from __future__ import annotations
 
-import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from mxfp4 import _core
 from mxfp4._linear import Linear
-from mxfp4._tensor import Tensor, dequantize, quantize
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-__all__ = ["QuantizedLinear", "quantize_model"]
+from mxfp4._tensor import Tensor, dequantize
 
 ROWS = 1024  # of a weight that are expanded at a time for a gradient
 
@@ -106,49 +93,3 @@ class _Product(torch.autograd.Function):
             weight = dequantize(codes[rows], scales[rows], dtype=gradient.dtype)[:, :columns]
             result += gradient[..., rows] @ weight
         return result, None
-
-
-def quantize_model(
-    model: torch.nn.Module,
-    *,
-    skip: Iterable[str] = (),
-    preset: str = "mxfp4",
-    scale: str | None = None,
-    activation: str = "exact",
-    pack: bool = False,
-    threads: int | None = None,
-) -> list[str]:
-    """Replace the Linear layers of a model in place by QuantizedLinear. Returns their names.
-
-    skip
-        Patterns of modules to leave alone: exact names, dotted prefixes, globs, or "re:EXPRESSION". What
-        quantize_checkpoint() keeps is left alone in any case: embeddings, routers, output heads, and layers whose inputs
-        are no multiple of 32.
-    preset, scale
-        As mxfp4.quantize()'s.
-    activation, pack, threads
-        As QuantizedLinear's.
-
-    Warns if nothing was replaced. Raises ValueError for weights that are not on the CPU or not finite, with the layer's
-    name, and for a pattern that no layer's name matches.
-    """
-    patterns = [skip] if isinstance(skip, str) else list(skip)
-    found = {name: module for name, module in model.named_modules() if type(module) is torch.nn.Linear and name}
-    for pattern in patterns:
-        if not any(_core.matches(pattern, name) for name in found):
-            raise ValueError(f"skip: '{pattern}' matches no Linear layer of the model")
-    replaced = []
-    for name, linear in found.items():
-        if any(_core.matches(pattern, name) for pattern in patterns) or _core.keep_reason(name, *linear.weight.shape):
-            continue
-        try:
-            t = quantize(linear.weight, preset=preset, scale=scale, threads=threads)
-        except ValueError as error:
-            raise ValueError(f"'{name}': {error}") from None
-        layer = QuantizedLinear(t, linear.bias, activation=activation, pack=pack, threads=threads)
-        parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent), child, layer.train(linear.training))
-        replaced.append(name)
-    if not replaced:
-        warnings.warn(f"quantize_model: none of {len(found)} Linear layers was quantised", stacklevel=2)
-    return replaced

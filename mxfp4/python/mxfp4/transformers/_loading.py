@@ -1,0 +1,80 @@
+"""Checkpoints in transformers whose experts stay in MXFP4."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import transformers
+from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AUTO_QUANTIZER_MAPPING
+
+from mxfp4.transformers._quantizer import METHOD, Config, Quantizer
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+_replaced: dict[str, Any] = {}
+
+
+def from_pretrained(
+    path: str | PathLike[str],
+    *model_args: Any,
+    quantize: bool = False,
+    dequantize: bool = False,
+    activation: str = "exact",
+    pack: bool = True,
+    model_class: Any = None,
+    config: Any = None,
+    **kwargs: Any,
+) -> Any:
+    """A model of a checkpoint whose experts are in MXFP4, or with `quantize` of a BF16 one's, as they are loaded.
+
+    path
+        A directory, or a name on the Hub.
+    dequantize
+        Expand the experts to plain modules of the model's dtype after all, one layer after the other.
+    activation
+        How inputs enter the experts: "exact", "int8" (faster), "mxfp8"; see mxfp4.Linear.
+    pack
+        Copy the weights into the order that the kernels read fastest. Without it they are used in the mapped files.
+    model_class
+        By default transformers.AutoModelForCausalLM.
+    kwargs
+        As for from_pretrained() there.
+
+    save_pretrained() of the model writes the same names and bytes as the checkpoint has.
+    Raises ValueError for a checkpoint that is not in MXFP4 (and without `quantize`), or is already (with it).
+    """
+    config = config or transformers.AutoConfig.from_pretrained(path)
+    given = getattr(config, "quantization_config", None)
+    method = None if given is None else given["quant_method"] if isinstance(given, dict) else given.quant_method
+    if quantize == (given is not None) or str(getattr(method, "value", method) or "mxfp4") not in ("mxfp4", METHOD):
+        state = "is not quantised" if given is None else f"is quantised: {method}"
+        raise ValueError(f"{path}: the model {state}; " + ("quantize=True takes others" if quantize else "MXFP4 is read"))
+    model_class = model_class or transformers.AutoModelForCausalLM
+    if quantize:
+        how = Config(activation=activation, pack=pack)
+        return model_class.from_pretrained(path, *model_args, config=config, quantization_config=how, **kwargs)
+    options = dict(given) if isinstance(given, dict) else given.to_dict()
+    own = {"quant_method": METHOD, "activation": activation, "pack": pack, "dequantize": dequantize}
+    config.quantization_config = {**options, **own}
+    return model_class.from_pretrained(path, *model_args, config=config, **kwargs)
+
+
+def enable() -> None:
+    """Makes every load of an MXFP4 checkpoint by transformers use this package, until disable().
+
+    Swaps the two entries "mxfp4" in transformers' registries of quantisers, and touches nothing else.
+    """
+    if _replaced:
+        return
+    _replaced.update(config=AUTO_QUANTIZATION_CONFIG_MAPPING["mxfp4"], quantizer=AUTO_QUANTIZER_MAPPING["mxfp4"])
+    AUTO_QUANTIZATION_CONFIG_MAPPING["mxfp4"] = Config
+    AUTO_QUANTIZER_MAPPING["mxfp4"] = Quantizer
+
+
+def disable() -> None:
+    """Undoes enable(). Models that are loaded stay as they are."""
+    if not _replaced:
+        return
+    AUTO_QUANTIZATION_CONFIG_MAPPING["mxfp4"] = _replaced.pop("config")
+    AUTO_QUANTIZER_MAPPING["mxfp4"] = _replaced.pop("quantizer")

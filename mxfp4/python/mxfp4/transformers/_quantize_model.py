@@ -1,0 +1,117 @@
+"""Models in memory, quantised in place."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from mxfp4 import _core
+from mxfp4._tensor import quantize
+from mxfp4.transformers._experts import QuantizedExperts
+from mxfp4.transformers._linear import QuantizedLinear
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def quantize_model(
+    model: nn.Module,
+    *,
+    skip: Iterable[str] = (),
+    preset: str = "mxfp4",
+    scale: str | None = None,
+    activation: str = "exact",
+    pack: bool = False,
+    threads: int | None = None,
+) -> list[str]:
+    """Replace the Linear layers and the experts of a model in place, by QuantizedLinear and QuantizedExperts.
+
+    Experts are those of Mixtral, Qwen3-MoE, DeepSeek-V3, gpt-oss, and whatever else stacks them as transformers 5 does.
+
+    skip
+        Patterns of modules to leave alone: exact names, dotted prefixes, globs, or "re:EXPRESSION". What
+        quantize_checkpoint() keeps is left alone in any case: embeddings, routers, output heads, and layers whose inputs
+        are no multiple of 32.
+    preset, scale
+        As mxfp4.quantize()'s.
+    activation, pack, threads
+        As QuantizedLinear's.
+
+    Returns the names of what was replaced; warns if that is nothing. Raises ValueError for weights that are not on the CPU or not finite, with the layer's
+    name, and for a pattern that no layer's name matches.
+    """
+    patterns = [skip] if isinstance(skip, str) else list(skip)
+    modules = dict(model.named_modules())
+    found = {
+        name: module for name, module in modules.items() if name and (type(module) is nn.Linear or _stacks_experts(module))
+    }
+    for pattern in patterns:
+        if not any(_core.matches(pattern, name) for name in found):
+            raise ValueError(f"skip: '{pattern}' matches no Linear layer and no experts of the model")
+    how: dict[str, Any] = {"preset": preset, "scale": scale, "threads": threads}
+    replaced = []
+    for name, module in found.items():
+        linear = type(module) is nn.Linear
+        if any(_core.matches(pattern, name) for pattern in patterns):
+            continue
+        if linear and _core.keep_reason(name, *module.weight.shape):
+            continue
+        try:
+            new: nn.Module
+            if linear:
+                t = quantize(module.weight, **how)
+                new = QuantizedLinear(t, module.bias, activation=activation, pack=pack, threads=threads)
+            else:
+                new = _quantized_experts(module, how, activation, pack)
+        except ValueError as error:
+            raise ValueError(f"'{name}': {error}") from None
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, new.train(module.training))
+        replaced.append(name)
+    if not replaced:
+        warnings.warn(f"quantize_model: none of {len(found)} Linear layers and experts was quantised", stacklevel=2)
+    return replaced
+
+
+def _stacks_experts(module: nn.Module) -> bool:
+    stacked = [getattr(module, name, None) for name in ("gate_up_proj", "down_proj")]
+    known = all(isinstance(stack, nn.Parameter) and stack.dim() == 3 for stack in stacked)
+    return known and hasattr(module, "is_transposed") and hasattr(module, "is_concatenated")
+
+
+def _quantized_experts(module: Any, how: dict[str, Any], activation: str, pack: bool) -> QuantizedExperts:
+    gate_up, down = module.gate_up_proj, module.down_proj
+    if module.is_transposed:
+        gate_up, down = gate_up.transpose(-1, -2), down.transpose(-1, -2)
+    count, rows, hidden = gate_up.shape
+    new = QuantizedExperts(
+        count,
+        hidden,
+        rows // 2,
+        **_unit_of(module),
+        interleaved=not module.is_concatenated,
+        bias=bool(getattr(module, "has_bias", False)),
+        activation=activation,
+        pack=pack,
+    )
+    new.set_weight("gate_up_proj", quantize(gate_up, **how))
+    new.set_weight("down_proj", quantize(down, **how))
+    for name in ("gate_up_proj_bias", "down_proj_bias"):
+        if getattr(new, name) is not None:
+            setattr(new, name, nn.Parameter(getattr(module, name).detach(), requires_grad=False))
+    return new.ready()
+
+
+def _unit_of(module: Any) -> dict[str, float]:
+    """alpha, beta and limit of the unit between a module's projections."""
+    limit = float(getattr(module, "limit", None) or "inf")
+    if hasattr(module, "alpha"):
+        return {"alpha": float(module.alpha), "beta": 1.0, "limit": limit}
+    unit = getattr(module, "act_fn", None)
+    silu = isinstance(unit, nn.SiLU) or type(unit).__name__ in ("SiLUActivation", "SiLU") or unit is torch.nn.functional.silu
+    if not silu:
+        raise ValueError(f"{type(module).__name__}: experts with {unit!r} between their projections are not supported")
+    return {"alpha": 1.0, "beta": 0.0, "limit": limit}

@@ -1,0 +1,230 @@
+"""How transformers loads and saves MXFP4 checkpoints with this package: a quantiser in its public registry."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers.core_model_loading import ConversionOps
+from transformers.quantizers import register_quantization_config, register_quantizer
+from transformers.quantizers.base import HfQuantizer
+from transformers.quantizers.quantizers_utils import get_module_from_name, should_convert_module
+from transformers.utils.quantization_config import QuantizationConfigMixin
+
+import mxfp4
+from mxfp4.transformers._experts import QuantizedExperts
+
+METHOD = "mxfp4-cpu"
+PROJECTIONS = ("gate_up_proj", "down_proj")
+
+
+@register_quantization_config(METHOD)
+class Config(QuantizationConfigMixin):  # type: ignore[misc]
+    """As a checkpoint's config.json says it, and how to compute: `activation` and `pack` of mxfp4.QuantizedExperts."""
+
+    def __init__(
+        self,
+        modules_to_not_convert: list[str] | None = None,
+        dequantize: bool = False,
+        activation: str = "exact",
+        pack: bool = True,
+        **ignored: Any,
+    ) -> None:
+        self.quant_method = METHOD
+        self.modules_to_not_convert = modules_to_not_convert
+        self.dequantize = dequantize
+        self.activation = activation
+        self.pack = pack
+
+    def get_loading_attributes(self) -> dict[str, Any]:
+        return {"activation": self.activation, "pack": self.pack}
+
+    def to_dict(self) -> dict[str, Any]:
+        """What save_pretrained writes: a config that everybody reads as MXFP4."""
+        return {"quant_method": "mxfp4", "modules_to_not_convert": self.modules_to_not_convert}
+
+
+class _Quantize(ConversionOps):  # type: ignore[misc]
+    """[E, K, N] of a dense checkpoint becomes blocks and scales of [E, N, K] in its module."""
+
+    def convert(
+        self,
+        input_dict: dict[str, Any],
+        model: Any = None,
+        full_layer_name: str = "",
+        missing_keys: Any = None,
+        **ignored: Any,
+    ) -> dict[str, torch.Tensor]:
+        (value,) = input_dict.values()
+        value = value[0] if isinstance(value, list) else value
+        module, name = get_module_from_name(model, full_layer_name)
+        delattr(module, name)
+        module.set_weight(name, mxfp4.quantize(value.transpose(-1, -2)))
+        if missing_keys is not None:
+            missing_keys.discard(full_layer_name)
+        return {}
+
+
+class _Dequantize(ConversionOps):  # type: ignore[misc]
+    """Blocks and scales of [E, N, K] become a dense [E, K, N] of the parameter's dtype."""
+
+    def __init__(self, quantizer: Quantizer) -> None:
+        self.hf_quantizer = quantizer
+
+    def convert(
+        self, input_dict: dict[str, Any], model: Any = None, full_layer_name: str = "", **ignored: Any
+    ) -> dict[str, torch.Tensor]:
+        module, name = get_module_from_name(model, full_layer_name)
+        parts = (input_dict[f"{name}_{suffix}"] for suffix in ("blocks", "scales"))
+        codes, scales = (part[0] if isinstance(part, list) else part for part in parts)
+        return {full_layer_name: mxfp4.dequantize(codes, scales, dtype=getattr(module, name).dtype, transpose=True)}
+
+
+@register_quantizer(METHOD)
+class Quantizer(HfQuantizer):  # type: ignore[misc]
+    """Puts QuantizedExperts in the place of gpt-oss's, whose weights stay in MXFP4, in the mapped files where that is possible."""
+
+    requires_calibration = False
+    quantization_config: Config
+    # What a dense parameter is in a checkpoint; used with `dequantize`.
+    serialized_names = {name: [f"{name}_blocks", f"{name}_scales"] for name in PROJECTIONS}
+
+    def get_load_operations(self) -> dict[str, Any]:
+        return {"dequantize": _Dequantize} if self.quantization_config.dequantize else {}
+
+    def validate_environment(self, *args: Any, **kwargs: Any) -> None:
+        places = kwargs.get("device_map")
+        places = places.values() if isinstance(places, dict) else [places]
+        elsewhere = [str(place) for place in places if place is not None and str(place) not in ("cpu", "auto")]
+        if elsewhere:
+            raise ValueError(f"mxfp4.transformers computes on the CPU, but device_map says '{elsewhere[0]}'")
+
+    def update_device_map(self, device_map: Any) -> Any:
+        return {"": "cpu"} if device_map == "auto" else device_map
+
+    def _process_model_before_weight_loading(
+        self, model: nn.Module, checkpoint_files: list[str] | None = None, **kwargs: Any
+    ) -> nn.Module:
+        kept = self.quantization_config.modules_to_not_convert
+        self._files: dict[str, Path] | None = _tensors_in(checkpoint_files) if self.pre_quantized else None
+        self._mapped: list[tuple[QuantizedExperts, str]] = []
+        if self.quantization_config.dequantize:
+            return model
+        for name, module in list(model.named_modules()):
+            if type(module).__name__ != "GptOssExperts" or not should_convert_module(name, kept):
+                continue
+            with torch.device("meta"):
+                experts = QuantizedExperts(
+                    module.num_experts,
+                    module.hidden_size,
+                    module.intermediate_size,
+                    alpha=module.alpha,
+                    beta=1.0,
+                    limit=module.limit,
+                    activation=self.quantization_config.activation,
+                    pack=self.quantization_config.pack,
+                    dtype=module.gate_up_proj_bias.dtype,
+                )
+            if self.pre_quantized:
+                self._leave_in_files(model, name, experts)
+            else:
+                _expect_dense(experts, module)
+            model.set_submodule(name, experts)
+        return model
+
+    def _leave_in_files(self, model: Any, name: str, experts: QuantizedExperts) -> None:
+        """Takes the codes and scales off the list of what transformers loads, if the files can be mapped."""
+        if self._files is None:
+            return
+        prefix = next((p for p in ("", f"{model.base_model_prefix}.") if f"{p}{name}.down_proj_blocks" in self._files), None)
+        if prefix is None:
+            return
+        for projection in PROJECTIONS:
+            for suffix in ("blocks", "scales"):
+                delattr(experts, f"{projection}_{suffix}")
+        self._mapped.append((experts, f"{prefix}{name}."))
+        ignored = set(model._keys_to_ignore_on_load_unexpected or ())
+        model._keys_to_ignore_on_load_unexpected = ignored | {r"\.experts\.(gate_up|down)_proj_(blocks|scales)$"}
+
+    def _process_model_after_weight_loading(self, model: nn.Module, **kwargs: Any) -> nn.Module:
+        for experts, prefix in self._mapped:
+            assert self._files is not None
+            maps = []
+            for projection in PROJECTIONS:
+                for suffix in ("blocks", "scales"):
+                    name = f"{projection}_{suffix}"
+                    array = _map_tensor(self._files[prefix + name], prefix + name)
+                    maps.append(array)
+                    experts.register_parameter(name, nn.Parameter(torch.from_numpy(array), requires_grad=False))
+            experts.ready()
+            if experts.pack:
+                for array in maps:
+                    _give_back(array)
+        for module in model.modules():
+            if isinstance(module, QuantizedExperts) and module._layer is None:
+                module.ready()
+        return model
+
+    def param_needs_quantization(self, model: Any, param_name: str, **kwargs: Any) -> bool:
+        module, name = get_module_from_name(model, param_name)
+        return not self.pre_quantized and isinstance(module, QuantizedExperts) and name in PROJECTIONS
+
+    def get_quantize_ops(self) -> ConversionOps:
+        return _Quantize()
+
+    def is_serializable(self, *args: Any, **kwargs: Any) -> bool:
+        return True
+
+    @property
+    def is_trainable(self) -> bool:
+        return True
+
+    @property
+    def is_compileable(self) -> bool:
+        return True
+
+
+def _expect_dense(experts: QuantizedExperts, module: nn.Module) -> None:
+    """Puts the dense parameters, which the checkpoint has, in the place of those that will be made of them."""
+    for projection in PROJECTIONS:
+        for suffix in ("blocks", "scales"):
+            delattr(experts, f"{projection}_{suffix}")
+        experts.register_parameter(projection, getattr(module, projection))
+
+
+def _tensors_in(files: list[str] | None) -> dict[str, Path] | None:
+    """The file of every tensor; None unless all files are safetensors."""
+    if not files or not all(str(file).endswith(".safetensors") for file in files):
+        return None
+    return {name: Path(file) for file in files for name in _header(Path(file))[0]}
+
+
+def _header(file: Path) -> tuple[dict[str, Any], int]:
+    """Entries of a safetensors file, and where its data begin."""
+    with file.open("rb") as stream:
+        (size,) = struct.unpack("<Q", stream.read(8))
+        entries = json.loads(stream.read(size))
+    entries.pop("__metadata__", None)
+    return entries, 8 + size
+
+
+def _map_tensor(file: Path, name: str) -> np.ndarray[Any, Any]:
+    """A tensor of bytes, private and over the file: whoever writes to it writes to a copy of the page."""
+    entries, begin = _header(file)
+    entry = entries[name]
+    if entry["dtype"] != "U8":
+        raise ValueError(f"{file}: '{name}' is {entry['dtype']}, not U8")
+    return np.memmap(file, np.uint8, "c", begin + entry["data_offsets"][0], tuple(entry["shape"]))
+
+
+def _give_back(array: np.ndarray[Any, Any]) -> None:
+    """Lets the pages go that reading has brought in; they are read again when they are asked for."""
+    memory = getattr(array, "_mmap", None)
+    if memory is not None:
+        memory.madvise(mmap.MADV_DONTNEED)

@@ -1,0 +1,270 @@
+"""mxfp4.transformers, judged by what transformers computes without it: tests/data/models."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mxfp4
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+
+import mxfp4.transformers as drop_in  # noqa: E402
+from transformers.quantizers import auto  # noqa: E402
+
+TINY = Path(__file__).parent.parent / "data/models/tiny-gpt-oss"
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return mxfp4.open(TINY / "logits.safetensors", framework="torch")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return drop_in.from_pretrained(TINY / "hf-mxfp4", dtype=torch.float32)
+
+
+@pytest.fixture
+def enabled():
+    drop_in.enable()
+    yield
+    drop_in.disable()
+
+
+def distance(y, expected) -> float:
+    return float((y.double() - expected.double()).norm() / expected.double().norm())
+
+
+def logits(model, expected, batch: str):
+    ids, mask = expected[f"{batch}.input_ids"].long(), torch.ones_like(expected[f"{batch}.input_ids"])
+    if f"{batch}.attention_mask" in expected:
+        mask = expected[f"{batch}.attention_mask"]
+    with torch.no_grad():
+        return model(input_ids=ids, attention_mask=mask.long()).logits[mask.bool()], expected[f"f32.{batch}.logits"][mask.bool()]
+
+
+@pytest.mark.parametrize("batch", ["plain", "padded"])
+def test_logits_are_those_of_the_expanded_model(model, expected, batch: str):
+    # transformers' own run in f32 lies 1e-6 from f64.
+    assert distance(*logits(model, expected, batch)) < 3e-6
+
+
+def test_int8_and_weights_in_the_files_are_as_near_as_they_say(expected):
+    fast = drop_in.from_pretrained(TINY / "hf-mxfp4", dtype=torch.float32, activation="int8")
+    assert 1e-4 < distance(*logits(fast, expected, "plain")) < 3e-2
+    in_place = drop_in.from_pretrained(TINY / "hf-mxfp4", dtype=torch.float32, pack=False)
+    assert distance(*logits(in_place, expected, "plain")) < 3e-6
+
+
+def test_greedy_tokens_are_the_same_alone_and_in_a_padded_batch(model, expected):
+    tokens = [expected[f"generate.{j}.tokens"].long() for j in range(3)]
+    for j in range(3):
+        prompt = expected[f"generate.{j}.prompt"].long()[None]
+        out = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=len(tokens[j]), do_sample=False)
+        assert torch.equal(out[0, prompt.shape[1] :], tokens[j])
+    prompts, mask = expected["generate.batch.input_ids"].long(), expected["generate.batch.attention_mask"].long()
+    out = model.generate(prompts, attention_mask=mask, max_new_tokens=len(tokens[0]), do_sample=False)
+    for j in range(3):
+        assert torch.equal(out[j, prompts.shape[1] :], tokens[j])
+
+
+def test_what_is_saved_has_the_same_names_and_bytes(model, tmp_path):
+    again = drop_in.from_pretrained(TINY / "hf-mxfp4")
+    again.save_pretrained(tmp_path / "saved")
+    before, after = mxfp4.open(TINY / "hf-mxfp4"), mxfp4.open(tmp_path / "saved")
+    assert list(before) == list(after) and after.convention == "gpt-oss"
+    for name in before:
+        if isinstance(before[name], mxfp4.Tensor):
+            np.testing.assert_array_equal(after[name].codes, before[name].codes)
+            np.testing.assert_array_equal(after[name].scales, before[name].scales)
+        else:
+            np.testing.assert_array_equal(after[name].view(np.uint16), before[name].view(np.uint16))
+    config = json.loads((tmp_path / "saved/config.json").read_text())["quantization_config"]
+    assert config["quant_method"] == "mxfp4" and "activation" not in config
+
+
+def test_every_plain_load_can_be_one(enabled, expected):
+    plain = transformers.AutoModelForCausalLM.from_pretrained(TINY / "hf-mxfp4", dtype=torch.float32)
+    assert isinstance(plain.model.layers[0].mlp.experts, drop_in.QuantizedExperts)
+    assert distance(*logits(plain, expected, "plain")) < 3e-6
+    headless = transformers.AutoModel.from_pretrained(TINY / "hf-mxfp4", dtype=torch.float32)
+    assert isinstance(headless.layers[0].mlp.experts, drop_in.QuantizedExperts)
+
+
+def test_enabling_is_undone():
+    before = dict(auto.AUTO_QUANTIZER_MAPPING), dict(auto.AUTO_QUANTIZATION_CONFIG_MAPPING)
+    for _ in range(2):
+        drop_in.enable()
+    assert auto.AUTO_QUANTIZER_MAPPING["mxfp4"] is not before[0]["mxfp4"]
+    changed = {k for k in before[0] if auto.AUTO_QUANTIZER_MAPPING[k] is not before[0][k]}
+    assert changed == {"mxfp4"}
+    for _ in range(2):
+        drop_in.disable()
+    assert (dict(auto.AUTO_QUANTIZER_MAPPING), dict(auto.AUTO_QUANTIZATION_CONFIG_MAPPING)) == before
+
+
+def test_an_unquantised_model_is_quantised_while_it_is_loaded(expected, tmp_path):
+    model = drop_in.from_pretrained(TINY / "bf16", quantize=True, dtype=torch.float32)
+    assert isinstance(model.model.layers[0].mlp.experts, drop_in.QuantizedExperts)
+    # The weights were MXFP4 once: all that is lost are scales that another rule would choose.
+    assert distance(*logits(model, expected, "plain")) < 0.05
+    t = mxfp4.quantize(mxfp4.open(TINY / "bf16")["model.layers.1.mlp.experts.down_proj"].astype(np.float32))
+    np.testing.assert_array_equal(model.model.layers[1].mlp.experts.tensor("down_proj").codes, t.codes)
+    model.save_pretrained(tmp_path / "saved")
+    assert mxfp4.open(tmp_path / "saved").convention == "gpt-oss"
+
+
+def test_a_quantised_model_can_be_expanded(expected):
+    model = drop_in.from_pretrained(TINY / "hf-mxfp4", dequantize=True)
+    assert not any(isinstance(module, drop_in.QuantizedExperts) for module in model.modules())
+    assert not hasattr(model.config, "quantization_config")
+    dense = mxfp4.open(TINY / "bf16", framework="torch")
+    for name, value in model.state_dict().items():
+        stored = dense[name] if ".experts." not in name or "bias" in name else dense[name].transpose(-1, -2)
+        assert value.dtype == torch.bfloat16 and torch.equal(value, stored), name
+    whole = drop_in.from_pretrained(TINY / "hf-mxfp4", dequantize=True, dtype=torch.float32)
+    assert distance(*logits(whole, expected, "plain")) < 3e-6
+
+
+def test_a_state_dict_works_without_files(expected):
+    config = transformers.AutoConfig.from_pretrained(TINY / "hf-mxfp4")
+    state = {name: tensor for name, tensor in drop_in.from_pretrained(TINY / "hf-mxfp4").state_dict().items()}
+    config.quantization_config["quant_method"] = drop_in.Config().quant_method
+    model = transformers.GptOssForCausalLM.from_pretrained(None, config=config, state_dict=state, dtype=torch.float32)
+    assert distance(*logits(model, expected, "plain")) < 3e-6
+
+
+def test_models_that_do_not_fit_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="is not quantised"):
+        drop_in.from_pretrained(TINY / "bf16")
+    with pytest.raises(ValueError, match="is quantised: mxfp4"):
+        drop_in.from_pretrained(TINY / "hf-mxfp4", quantize=True)
+    with pytest.raises(ValueError, match="computes on the CPU, but device_map says 'cuda"):
+        drop_in.from_pretrained(TINY / "hf-mxfp4", device_map="cuda")
+
+
+@pytest.fixture(scope="module")
+def expanded():
+    """The same weights in plain modules."""
+    config = transformers.AutoConfig.from_pretrained(TINY / "hf-mxfp4")
+    del config.quantization_config
+    return transformers.GptOssForCausalLM.from_pretrained(TINY / "bf16", config=config, dtype=torch.float32)
+
+
+def test_gradients_reach_inputs_and_routing_weights(model, expanded):
+    ours, theirs = model.model.layers[1].mlp.experts, expanded.model.layers[1].mlp.experts
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.stack([torch.randperm(6, generator=generator)[:4] for _ in range(7)])
+    grads = []
+    for experts in (ours, theirs):
+        x = torch.randn(7, 64, generator=generator.manual_seed(2), requires_grad=True)
+        weights = torch.rand(7, 4, generator=generator.manual_seed(3)).requires_grad_()
+        (experts(x, ids, weights) * torch.randn(7, 64, generator=generator.manual_seed(4))).sum().backward()
+        grads.append((x.grad, weights.grad))
+    for mine, reference in zip(*grads, strict=True):
+        assert distance(mine, reference) < 1e-5
+
+
+def test_attention_can_be_trained_beside_frozen_experts(expanded, expected):
+    model = drop_in.from_pretrained(TINY / "hf-mxfp4", dtype=torch.float32)
+    ids = expected["plain.input_ids"].long()
+    grads = []
+    for each in (model, expanded):
+        each.zero_grad()
+        each(input_ids=ids, labels=ids).loss.backward()
+        grads.append(each.model.layers[0].self_attn.q_proj.weight.grad)
+    assert distance(*grads) < 1e-4
+
+
+def test_compiled_it_is_the_same(model):
+    layer = model.model.layers[0].mlp.experts
+    x, ids, weights = torch.randn(5, 64), torch.tensor([[0, 2]] * 5), torch.rand(5, 2)
+    compiled = torch.compile(lambda *args: layer(*args) * 2, backend="aot_eager", fullgraph=True)
+    with torch.no_grad():
+        assert torch.equal(compiled(x, ids, weights), layer(x, ids, weights) * 2)
+    torch.library.opcheck(torch.ops.mxfp4.experts.default, (x, ids, weights, layer._number))
+
+
+def test_experts_of_other_ranks_add_nothing(model):
+    layer = model.model.layers[0].mlp.experts
+    x, weights = torch.randn(3, 64), torch.rand(3, 2)
+    with torch.no_grad():
+        some = layer(x, torch.tensor([[1, 6], [6, 6], [6, 2]]), weights)
+        assert not some[1].any()
+        assert torch.equal(some[0:1], layer(x[0:1], torch.tensor([[1]]), weights[0:1, :1]))
+
+
+SMALL = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 128}
+FAMILIES = {
+    "mixtral": lambda: transformers.MixtralForCausalLM(transformers.MixtralConfig(**SMALL, num_local_experts=4)),
+    "qwen3_moe": lambda: transformers.Qwen3MoeForCausalLM(
+        transformers.Qwen3MoeConfig(**SMALL, moe_intermediate_size=64, num_experts=4, num_experts_per_tok=2, head_dim=16)
+    ),
+    "deepseek_v3": lambda: transformers.DeepseekV3ForCausalLM(
+        transformers.DeepseekV3Config(
+            **{**SMALL, "num_key_value_heads": 4}, moe_intermediate_size=64, n_routed_experts=4, num_experts_per_tok=2,
+            n_group=2, topk_group=2, first_k_dense_replace=1, q_lora_rank=32, kv_lora_rank=32, qk_nope_head_dim=16,
+            qk_rope_head_dim=16, v_head_dim=16,
+        )
+    ),
+    "gpt_oss": lambda: transformers.GptOssForCausalLM(
+        transformers.GptOssConfig(**SMALL, num_local_experts=4, num_experts_per_tok=2, head_dim=16)
+    ),
+    "llama": lambda: transformers.LlamaForCausalLM(transformers.LlamaConfig(**SMALL)),
+}
+
+
+def rounded(model, names):
+    """The model with the modules of these names in the values that quantize_model() gives them."""
+    for module in map(model.get_submodule, names):
+        if type(module) is torch.nn.Linear:
+            module.weight.data = mxfp4.quantize(module.weight).torch()
+            continue
+        for stack in ("gate_up_proj", "down_proj"):
+            parameter = getattr(module, stack)
+            parameter.data = mxfp4.quantize(parameter, axis=1 if module.is_transposed else 2).torch()
+    return model
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_any_model_is_quantised_in_memory(family: str):
+    transformers.set_seed(1)
+    model = FAMILIES[family]().eval()
+    for name, parameter in model.named_parameters():
+        if name.endswith("_bias"):
+            torch.nn.init.normal_(parameter)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    reference = FAMILIES[family]().eval()
+    reference.load_state_dict(state)
+    replaced = drop_in.quantize_model(model)
+    assert any("experts" in name for name in replaced) == (family != "llama")
+    assert not any("lm_head" in name or "router" in name for name in replaced)
+    ids = torch.arange(24).reshape(2, 12)
+    with torch.no_grad():
+        assert distance(model(input_ids=ids).logits, rounded(reference, replaced)(input_ids=ids).logits) < 1e-4
+    model(input_ids=ids, labels=ids).loss.backward()
+
+
+def test_loading_takes_little_more_memory_than_the_checkpoint(tmp_path):
+    """In a process of its own: what it holds once it has loaded, and at the most."""
+    subprocess.run([sys.executable, "-m", "mxfp4", "synth", tmp_path / "dense", "--like", "tiny", "--hidden-size", "512",
+                    "--intermediate-size", "1024", "--experts", "32", "--layers", "4"], check=True, capture_output=True)  # fmt: skip
+    mxfp4.quantize_checkpoint(tmp_path / "dense", tmp_path / "model")
+    size = sum(file.stat().st_size for file in (tmp_path / "model").glob("*.safetensors"))
+    script = f"""
+import resource, torch, transformers, mxfp4.transformers
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+mxfp4.transformers.from_pretrained({str(TINY / "hf-mxfp4")!r})
+before = resident()
+model = mxfp4.transformers.from_pretrained({str(tmp_path / "model")!r})
+print(resident() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    after, most = map(int, done.stdout.split())
+    assert after <= 1.15 * size and most <= 1.5 * size, (after, most, size)

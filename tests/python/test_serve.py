@@ -1,0 +1,92 @@
+"""python -m mxfp4.transformers serve: an OpenAI-compatible server of a tiny model on the loopback address."""
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("transformers", reason="transformers is not installed")
+pytest.importorskip("uvicorn", reason="transformers[serving] is not installed")
+
+TINY = Path(__file__).parent.parent / "data/models/tiny-gpt-oss/hf-mxfp4"
+TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
+
+
+class Server:
+    def __init__(self, model: Path, port: int):
+        self.model, self.url = str(model), f"http://127.0.0.1:{port}/v1/"
+        command = [sys.executable, "-m", "mxfp4.transformers", "serve", self.model, "--host", "127.0.0.1", "--port", str(port)]
+        self.process = subprocess.Popen([*command, "--device", "cpu"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def post(self, path: str, **body) -> bytes:
+        data = json.dumps({"model": self.model, **body}).encode()
+        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
+        return urllib.request.urlopen(request, timeout=120).read()
+
+    def wait(self) -> None:
+        deadline = time.monotonic() + 180
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                urllib.request.urlopen(self.url.replace("v1/", "health"), timeout=10)
+                return
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.3)
+        self.process.kill()
+        pytest.fail(self.process.communicate()[0])
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    model = tmp_path_factory.mktemp("serve") / "tiny"
+    shutil.copytree(TINY, model)
+    (model / "chat_template.jinja").write_text(TEMPLATE)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = Server(model, port)
+    server.wait()
+    yield server
+    server.process.send_signal(signal.SIGINT)
+    server.process.wait(30)
+
+
+def test_completes_as_the_model_does(server):
+    # What transformers generates greedily from this prompt, in F64, F32 and BF16.
+    answer = json.loads(server.post("completions", prompt="+= x[i]", max_tokens=3))
+    assert answer["choices"][0]["text"].startswith("ore s")
+
+
+def test_chats_and_streams(server):
+    messages = [{"role": "user", "content": "hi"}]
+    whole = json.loads(server.post("chat/completions", messages=messages, max_tokens=6))["choices"][0]["message"]["content"]
+    lines = server.post("chat/completions", messages=messages, max_tokens=6, stream=True).decode().splitlines()
+    events = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+    assert len(events) > 2
+    text = "".join(event["choices"][0]["delta"].get("content") or "" for event in events if event["choices"])
+    assert len(text) >= 3 and whole.startswith(text)  # but for half a character at its end
+
+
+def test_serves_two_at_once(server):
+    def ask(prompt: str) -> str:
+        return json.loads(server.post("completions", prompt=prompt, max_tokens=12))["choices"][0]["text"]
+
+    prompts = ["+= x[i]", "of thirty-two"]
+    alone = [ask(prompt) for prompt in prompts]
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(ask, prompts)) == alone
+
+
+def test_other_commands_are_told_what_there_is():
+    script = "import sys; sys.argv = ['x', 'nothing']; import mxfp4.transformers.__main__ as m; m.main()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1 and "{serve,chat}" in done.stderr
