@@ -39,7 +39,7 @@ std::string module_of(const std::string& weight) {
 class Planner {
  public:
   Planner(const ConvertSource& source, const char* format, ConvertPlan& plan)
-      : source_(source), files_(source.checkpoint.files), format_(format), plan_(plan) {
+      : files_(source.checkpoint.files), format_(format), plan_(plan) {
     Output& output = plan.output;
     if (!plan.directory) {
       fail(ErrorCode::unsupported, "--format {}: {} is a single file, but UQFF is a directory", format,
@@ -115,7 +115,6 @@ class Planner {
     return tensor.pieces.size() == 1 && piece.dense.contiguous() && piece.shape == weight.stored->shape;
   }
 
-  const ConvertSource& source_;
   const ModelFiles& files_;
   const char* format_;
   ConvertPlan& plan_;

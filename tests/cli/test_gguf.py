@@ -1,6 +1,7 @@
 """GGUF: read and written, judged by llama.cpp's own converter, the package `gguf` and the tokenizers package."""
 
-import json
+import subprocess
+import sys
 
 import ml_dtypes
 import numpy as np
@@ -83,6 +84,29 @@ def test_from_any_convention_come_the_same_tensors(mxfp4, gpt_oss, made, tmp_pat
     assert {n: ours.bytes(n) for n in ours.order} == {n: expected.bytes(n) for n in expected.order}
     sizes = {k: v for k, v in expected.metadata.items() if k.startswith("gpt-oss.")}
     assert {k: v for k, v in ours.metadata.items() if k in sizes} == sizes
+
+
+RUN = """
+import json, sys
+import xllamacpp
+params = xllamacpp.CommonParams()
+params.model.path = sys.argv[1]
+params.n_ctx, params.n_parallel, params.warmup, params.cpuparams.n_threads = 128, 1, False, 1
+server = xllamacpp.Server(params)
+for prompt in ("The scale of a block", "for (int i = 0;", "<|start|>user<|message|>hi"):
+    request = {"prompt": prompt, "n_predict": 12, "temperature": 0, "n_probs": 440, "cache_prompt": False}
+    answer = server.handle_completions(request)
+    print(json.dumps((json.loads(answer) if isinstance(answer, str) else answer)["choices"]))
+"""
+
+
+def test_llama_cpp_runs_it_to_the_same_probabilities(gpt_oss, made):
+    """Of every token, wherever xllamacpp is installed: llama.cpp ready built."""
+    pytest.importorskip("xllamacpp")
+    runs = [subprocess.run([sys.executable, "-c", RUN, path], check=True, stdout=subprocess.PIPE, text=True).stdout
+            for path in (made, gpt_oss / "gguf/mxfp4.gguf")]  # fmt: skip
+    assert len(runs[0].splitlines()) == 3 and runs[0].count("logprob") > 1000
+    assert runs[0] == runs[1]
 
 
 def test_there_and_back_changes_no_block(mxfp4, gpt_oss, made, tmp_path):
