@@ -103,6 +103,10 @@ class QuantizedExperts(nn.Module):
             codes, scales = codes[expert], scales[expert]
         return mxfp4.Tensor(codes, scales, shape=(*scales.shape[:-1], columns))
 
+    def bias(self, name: str) -> Any:
+        """Of gate_up_proj or down_proj, [E, N], or None."""
+        return getattr(self, f"{name}_bias")
+
     def set_weight(self, name: str, t: mxfp4.Tensor) -> None:
         """Takes a quantised [E, N, K] as gate_up_proj or down_proj."""
         self.register_parameter(f"{name}_blocks", _frozen(t.codes.reshape(*t.scales.shape, 16)))
@@ -114,8 +118,8 @@ class QuantizedExperts(nn.Module):
         self._layer = mxfp4.Experts(
             self.tensor("gate_up_proj"),
             self.tensor("down_proj"),
-            gate_up_bias=self.gate_up_proj_bias,
-            down_bias=self.down_proj_bias,
+            gate_up_bias=self.bias("gate_up_proj"),
+            down_bias=self.bias("down_proj"),
             interleaved=self.interleaved,
             alpha=alpha,
             beta=beta,
@@ -161,7 +165,7 @@ class QuantizedExperts(nn.Module):
 
     def _expanded(self, x: torch.Tensor, expert: int) -> torch.Tensor:
         def projection(name: str, x: torch.Tensor) -> torch.Tensor:
-            bias = getattr(self, f"{name}_bias")
+            bias = self.bias(name)
             return nn.functional.linear(x, self.tensor(name, expert).torch(), None if bias is None else bias[expert].float())
 
         alpha, beta, limit = self.unit
@@ -174,7 +178,7 @@ class QuantizedExperts(nn.Module):
         return {**self.__dict__, "_layer": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._number = _numbered(self)
 
     def extra_repr(self) -> str:

@@ -45,7 +45,7 @@ def from_pretrained(
     Raises ValueError for a checkpoint that is not in MXFP4 (and without `quantize`), or is already (with it).
     """
     config = config or transformers.AutoConfig.from_pretrained(path)
-    given = getattr(config, "quantization_config", None)
+    given: Any = getattr(config, "quantization_config", None)
     method = None if given is None else given["quant_method"] if isinstance(given, dict) else given.quant_method
     if quantize == (given is not None) or str(getattr(method, "value", method) or "mxfp4") not in ("mxfp4", METHOD):
         state = "is not quantised" if given is None else f"is quantised: {method}"

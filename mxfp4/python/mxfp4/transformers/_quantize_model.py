@@ -87,11 +87,14 @@ def _quantized_experts(module: Any, how: dict[str, Any], activation: str, pack: 
     if module.is_transposed:
         gate_up, down = gate_up.transpose(-1, -2), down.transpose(-1, -2)
     count, rows, hidden = gate_up.shape
+    alpha, beta, limit = _unit_of(module)
     new = QuantizedExperts(
         count,
         hidden,
         rows // 2,
-        **_unit_of(module),
+        alpha=alpha,
+        beta=beta,
+        limit=limit,
         interleaved=not module.is_concatenated,
         bias=bool(getattr(module, "has_bias", False)),
         activation=activation,
@@ -105,13 +108,13 @@ def _quantized_experts(module: Any, how: dict[str, Any], activation: str, pack: 
     return new.ready()
 
 
-def _unit_of(module: Any) -> dict[str, float]:
+def _unit_of(module: Any) -> tuple[float, float, float]:
     """alpha, beta and limit of the unit between a module's projections."""
     limit = float(getattr(module, "limit", None) or "inf")
     if hasattr(module, "alpha"):
-        return {"alpha": float(module.alpha), "beta": 1.0, "limit": limit}
+        return float(module.alpha), 1.0, limit
     unit = getattr(module, "act_fn", None)
     silu = isinstance(unit, nn.SiLU) or type(unit).__name__ in ("SiLUActivation", "SiLU") or unit is torch.nn.functional.silu
     if not silu:
         raise ValueError(f"{type(module).__name__}: experts with {unit!r} between their projections are not supported")
-    return {"alpha": 1.0, "beta": 0.0, "limit": limit}
+    return 1.0, 0.0, limit
