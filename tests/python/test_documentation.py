@@ -25,6 +25,8 @@ def test_an_example_runs(code: str, tmp_path: Path):
 @pytest.mark.parametrize("code", WITH_TORCH)
 def test_an_example_with_torch_runs(code: str, tmp_path: Path):
     pytest.importorskip("torch", reason="torch is not installed")
+    if "from_pretrained" in code:
+        pytest.importorskip("transformers", reason="transformers is not installed")
     run("env", "-C", tmp_path, sys.executable, "-c", code)
 
 
