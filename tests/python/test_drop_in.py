@@ -257,13 +257,14 @@ def test_loading_takes_little_more_memory_than_the_checkpoint(tmp_path):
     mxfp4.quantize_checkpoint(tmp_path / "dense", tmp_path / "model")
     size = sum(file.stat().st_size for file in (tmp_path / "model").glob("*.safetensors"))
     script = f"""
-import resource, torch, transformers, mxfp4.transformers
-def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+import mxfp4.transformers
+def bytes_of(field):
+    lines = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    return int(lines[field].split()[0]) * 1024
 mxfp4.transformers.from_pretrained({str(TINY / "hf-mxfp4")!r})
-before = resident()
+before = bytes_of("VmRSS")
 model = mxfp4.transformers.from_pretrained({str(tmp_path / "model")!r})
-print(resident() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+print(bytes_of("VmRSS") - before, bytes_of("VmHWM") - before)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     after, most = map(int, done.stdout.split())

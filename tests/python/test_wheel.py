@@ -66,7 +66,9 @@ def test_every_library_that_it_needs_is_inside_or_part_of_linux(environment: Pat
 
 def test_it_holds_the_package_and_nothing_else(wheel: Path, root: Path):
     names = zipfile.ZipFile(wheel).namelist()
-    sources = {path.name for path in (root / "mxfp4/python/mxfp4").iterdir() if path.name != "__pycache__"}
+    package = root / "mxfp4/python/mxfp4"
+    files = [path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    sources = {str(path.relative_to(package)) for path in files}
     inside = {name.removeprefix("mxfp4/") for name in names if name.startswith("mxfp4/")}
     built = {name for name in inside if name.startswith(("_core.cpython", "lib/lib")) or name == "bin/mxfp4"}
     assert inside - built == sources and len(built) >= 3
