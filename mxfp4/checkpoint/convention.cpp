@@ -54,4 +54,8 @@ std::map<std::string, std::string> config_with(const ConfigRequest& request, std
   return {{"config.json", with_quantization(request.config, quantization)}};
 }
 
+std::map<std::string, std::string> config_alone(const ConfigRequest& request) {
+  return config_with(request, "");
+}
+
 }  // namespace mxfp4

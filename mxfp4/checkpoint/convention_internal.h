@@ -12,4 +12,7 @@ namespace mxfp4 {
 /// {"config.json": the config with that quantization_config}, or without any if it is empty.
 std::map<std::string, std::string> config_with(const ConfigRequest& request, std::string_view quantization);
 
+/// The texts() of conventions whose readers need no word of the quantisation.
+std::map<std::string, std::string> config_alone(const ConfigRequest& request);
+
 }  // namespace mxfp4

@@ -1,13 +1,6 @@
 #include "mxfp4/checkpoint/convention_internal.h"
 
 namespace mxfp4 {
-namespace {
-
-std::map<std::string, std::string> texts(const ConfigRequest& request) {
-  return config_with(request, "");
-}
-
-}  // namespace
 
 Convention linear_convention() noexcept {
   return {"linear",
@@ -20,7 +13,7 @@ Convention linear_convention() noexcept {
           false,
           nullptr,
           nullptr,
-          texts,
+          config_alone,
           "any tensor, as mistral.rs loads it"};
 }
 

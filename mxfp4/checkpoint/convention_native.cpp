@@ -1,14 +1,6 @@
 #include "mxfp4/checkpoint/convention_internal.h"
 
 namespace mxfp4 {
-namespace {
-
-std::map<std::string, std::string> texts(const ConfigRequest& request) {
-  return config_with(request, "");
-}
-
-}  // namespace
-
 Convention native_convention() noexcept {
   return {"native",
           ".weight",
@@ -20,7 +12,7 @@ Convention native_convention() noexcept {
           false,
           nullptr,
           nullptr,
-          texts,
+          config_alone,
           "any weight, in torch's dtypes float4_e2m1fn_x2 and float8_e8m0fnu"};
 }
 

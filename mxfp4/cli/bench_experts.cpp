@@ -178,25 +178,18 @@ std::vector<double> product(const Mxfp4View& matrix, const std::vector<double>& 
   return y;
 }
 
-std::vector<std::size_t> evenly(std::size_t count, std::size_t most) {
-  std::vector<std::size_t> chosen;
-  const std::size_t samples = std::min(count, most);
-  for (std::size_t i = 1; i <= samples; ++i) chosen.push_back(count * i / samples - 1);
-  return chosen;
-}
-
 /// The last output against double precision, in rows and tokens at even distances: rms(y - ref) / rms(ref).
 double norm_of_error(const Model& model, const BenchModel& weights, const BenchTokens& tokens) {
   const GatedUnit unit = weights.unit();
   const std::size_t inner = model.intermediate;
   double difference = 0, reference = 0;
-  for (const std::size_t t : evenly(tokens.tokens, kSampledTokens)) {
+  for (const std::size_t t : evenly_spaced(tokens.tokens, kSampledTokens)) {
     std::vector<float> in(model.hidden), out(model.hidden);
     const auto row = static_cast<std::int64_t>(t);
     copy_rows_f32(tokens.x, row, row + 1, in.data());
     copy_rows_f32(tokens.y, row, row + 1, out.data());
     const std::vector<double> both =
-        product(weights.first(0), {in.begin(), in.end()}, evenly(2 * inner, 2 * inner));
+        product(weights.first(0), {in.begin(), in.end()}, evenly_spaced(2 * inner, 2 * inner));
     std::vector<double> activated;
     for (std::size_t i = 0; i < inner; ++i) {
       const double limit = double{unit.limit};
@@ -204,7 +197,7 @@ double norm_of_error(const Model& model, const BenchModel& weights, const BenchT
       const double up = std::clamp(both[model.alternate ? 2 * i + 1 : inner + i], -limit, limit);
       activated.push_back(gate / (1 + std::exp(-double{unit.alpha} * gate)) * (up + double{unit.beta}));
     }
-    const std::vector<std::size_t> rows = evenly(model.hidden, kSampledRows);
+    const std::vector<std::size_t> rows = evenly_spaced(model.hidden, kSampledRows);
     const std::vector<double> expected = product(weights.down(0), activated, rows);
     for (std::size_t i = 0; i < rows.size(); ++i) {
       difference += std::pow(double{out[rows[i]]} - expected[i], 2);

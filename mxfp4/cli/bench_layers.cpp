@@ -1,5 +1,6 @@
 #include "mxfp4/cli/bench_layers.h"
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -32,6 +33,13 @@ BenchTokens::BenchTokens(const BenchOptions& options, std::size_t columns, std::
     const bool outlier = options.outliers && i % columns % kOutlierEvery == kOutlierEvery / 2;
     write_element(normal(random) * (outlier ? 1000.0f : 1.0f), dtype, in.data() + i * element_bytes);
   }
+}
+
+std::vector<std::size_t> evenly_spaced(std::size_t count, std::size_t most) {
+  std::vector<std::size_t> chosen;
+  const std::size_t samples = std::min(count, most);
+  for (std::size_t i = 1; i <= samples; ++i) chosen.push_back(count * i / samples - 1);
+  return chosen;
 }
 
 BenchReport layer_report(const BenchOptions& options, const BenchedLayer& layer, const Limits& limits) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "mxfp4/cli/bench_kinds.h"
 #include "mxfp4/cli/bench_limits.h"
@@ -23,6 +24,9 @@ struct BenchTokens {
   Buffer in, out;
   DenseView x, y;
 };
+
+/// Of so many rows or tokens, at most `most` at even distances, the last among them.
+std::vector<std::size_t> evenly_spaced(std::size_t count, std::size_t most);
 
 /// A layer that was timed.
 struct BenchedLayer {

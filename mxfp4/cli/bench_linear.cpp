@@ -18,18 +18,12 @@ struct Errors {
 
 // The last output computed against double precision, in rows and tokens at even distances.
 Errors errors_of(const BenchWeights& weights, const BenchTokens& activations) {
-  const auto sample = [](std::size_t count, std::size_t most) {
-    std::vector<std::size_t> chosen;
-    const std::size_t samples = std::min(count, most);
-    for (std::size_t i = 1; i <= samples; ++i) chosen.push_back(count * i / samples - 1);
-    return chosen;
-  };
   std::vector<float> x(weights.columns), y(weights.rows);
   double relative = 0, difference = 0, reference = 0, count = 0;
-  const std::vector<std::size_t> rows = sample(weights.rows, kSampledRows);
+  const std::vector<std::size_t> rows = evenly_spaced(weights.rows, kSampledRows);
   std::vector<std::vector<float>> w;
   for (const std::size_t row : rows) w.push_back(weights.row(row));
-  for (const std::size_t token : sample(activations.tokens, kSampledTokens)) {
+  for (const std::size_t token : evenly_spaced(activations.tokens, kSampledTokens)) {
     const auto first = static_cast<std::int64_t>(token);
     copy_rows_f32(activations.x, first, first + 1, x.data());
     copy_rows_f32(activations.y, first, first + 1, y.data());

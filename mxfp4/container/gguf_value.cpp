@@ -50,7 +50,7 @@ ValueType Reader::value_type(std::string_view key) {
 }
 
 Value Reader::value(ValueType type, std::string_view key, int depth) {
-  const std::uint64_t begin = position_;
+  const std::uint64_t begin = position();
   switch (type) {
     case ValueType::text:
       text(key, std::numeric_limits<std::uint64_t>::max());
@@ -74,7 +74,7 @@ Value Reader::value(ValueType type, std::string_view key, int depth) {
     default:
       take(kind(type).bytes, key);
   }
-  return {type, bytes_.subspan(begin, position_ - begin)};
+  return {type, since(begin)};
 }
 
 std::optional<std::string_view> Value::text() const noexcept {

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <limits>
 
-#include "mxfp4/base/fail_internal.h"
+#include "mxfp4/base/byte_reader_internal.h"
 #include "mxfp4/container/safetensors_internal.h"
 
 namespace mxfp4::uqff {
@@ -21,24 +21,9 @@ constexpr BlobDtype kDtypes[] = {
     {5, Dtype::bf16}, {6, Dtype::f32}, {7, Dtype::f64}, {8, Dtype::i16}, {9, Dtype::f8_e4m3},
 };
 
-class Reader {
+class Reader : public ByteReader {
  public:
-  Reader(std::span<const std::byte> bytes, std::string_view where) : bytes_(bytes), where_(where) {}
-
-  std::span<const std::byte> take(std::size_t size, std::string_view what) {
-    if (size > bytes_.size() - position_) {
-      corrupt("{} takes {} bytes, but the blob ends after {}", what, size, bytes_.size() - position_);
-    }
-    position_ += size;
-    return bytes_.subspan(position_ - size, size);
-  }
-
-  template <class Number>
-  Number number(std::string_view what) {
-    Number value;
-    std::memcpy(&value, take(sizeof value, what).data(), sizeof value);
-    return value;
-  }
+  Reader(std::span<const std::byte> bytes, std::string_view where) : ByteReader(bytes, where, "blob") {}
 
   StoredTensor tensor(std::string_view what) {
     StoredTensor tensor;
@@ -61,19 +46,8 @@ class Reader {
   }
 
   void expect_end() const {
-    if (position_ < bytes_.size()) corrupt("{} bytes follow the layer", bytes_.size() - position_);
+    if (left() > 0) corrupt("{} bytes follow the layer", left());
   }
-
-  template <class... Args>
-  [[noreturn]] void corrupt(fmt::format_string<Args...> format, Args&&... args) const {
-    fail(ErrorCode::corrupt_file, "{}: at byte {}: {}", where_, position_,
-         fmt::format(format, std::forward<Args>(args)...));
-  }
-
- private:
-  std::span<const std::byte> bytes_;
-  std::string_view where_;
-  std::size_t position_ = 0;
 };
 
 template <class Number>

@@ -12,51 +12,21 @@
 
 #include "mxfp4/base/test_directory_internal.h"
 #include "mxfp4/base/test_error_internal.h"
-#include "mxfp4/container/safetensors.h"
 #include "mxfp4/job/quantize_job.h"
 #include "mxfp4/layer/expert_linear.h"
+#include "mxfp4/layer/test_golden_internal.h"
 
 namespace mxfp4::job {
 namespace {
 
+using test::distance;
+
 const std::string kModels = MXFP4_TEST_DATA "/models/";
 
 /// What transformers computed in the MLPs of tiny-gpt-oss.
-class Expected {
- public:
-  DenseView view(const std::string& name) const {
-    for (const StoredTensor& tensor : file_->tensors) {
-      if (tensor.name == name) return dense_view(tensor.bytes.data(), tensor.dtype, tensor.shape);
-    }
-    throw std::runtime_error("no tensor " + name);
-  }
-  std::vector<float> floats(const std::string& name) const {
-    const DenseView all = view(name);
-    std::vector<float> values(static_cast<std::size_t>(all.elements()));
-    copy_rows_f32(all, 0, all.elements() / all.shape.back(), values.data());
-    return values;
-  }
-  std::vector<std::int32_t> ids(const std::string& name) const {
-    const DenseView all = view(name);
-    std::vector<std::int32_t> values(static_cast<std::size_t>(all.elements()));
-    copy_rows(all, 0, all.elements() / all.shape.back(), values.data());
-    return values;
-  }
-
- private:
-  TensorFilePtr file_ = safetensors::open(kModels + "tiny-gpt-oss/experts.safetensors");
+struct Expected : test::GoldenFile {
+  Expected() : GoldenFile(kModels + "tiny-gpt-oss/experts.safetensors") {}
 };
-
-/// ||y - expected|| / ||expected||.
-double distance(const std::vector<float>& y, const std::vector<float>& expected) {
-  EXPECT_EQ(y.size(), expected.size());
-  double error = 0, norm = 0;
-  for (std::size_t i = 0; i < y.size(); ++i) {
-    error += std::pow(static_cast<double>(y[i]) - static_cast<double>(expected[i]), 2);
-    norm += std::pow(static_cast<double>(expected[i]), 2);
-  }
-  return std::sqrt(error / norm);
-}
 
 std::vector<float> forward(const Experts& experts, const DenseView& x, const std::vector<std::int32_t>& ids,
                            const std::vector<float>& weights, Activation activation = Activation::exact) {

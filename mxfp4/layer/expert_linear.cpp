@@ -55,9 +55,8 @@ void ExpertLinear::gather(const DenseView& x, const std::int32_t* ids, int top_k
   const auto tokens = per_slot ? static_cast<std::size_t>(x.shape[0]) : rows;
   const ExpertRoutes routes(kWho, ids, tokens, slots, stack.count());
 
-  const std::size_t unit = stack.unit(routes.most()), units = (stack.groups() + unit - 1) / unit;
   const Context context =
-      context_for(options.threads, stack.isa(), units * std::min(stack.count(), routes.slots()));
+      context_for(options.threads, stack.isa(), stack.groups() * std::min(stack.count(), routes.slots()));
   const TokenRecords records(x, stack, options.activation, context);
   const std::size_t scratch_bytes = stack.scratch_bytes(routes.most());
   const std::size_t all_scratch = static_cast<std::size_t>(context.threads) * scratch_bytes;
@@ -77,16 +76,12 @@ void ExpertLinear::gather(const DenseView& x, const std::int32_t* ids, int top_k
   for (std::size_t i = 0; i < tokens * slots; ++i) {
     if (ids[i] == -1) std::memset(out + i * stride, 0, stride);
   }
-  parallel_units(
-      context, units * routes.active().size(), [&](int worker, std::size_t first, std::size_t count) {
-        for (std::size_t i = first; i < first + count; ++i) {
-          const ActiveExpert& expert = routes.active()[i / units];
-          const std::size_t group = i % units * unit;
-          stack.multiply(expert.expert, group, std::min(unit, stack.groups() - group), sorted + expert.first,
-                         expert.count, {out + group * kernel::kGroupRows * size, stride, dtype},
-                         scratch + static_cast<std::size_t>(worker) * scratch_bytes);
-        }
-      });
+  parallel_strips(context, routes.active(), stack, routes.most(),
+                  [&](int worker, const ActiveExpert& expert, std::size_t first, std::size_t groups) {
+                    stack.multiply(expert.expert, first, groups, sorted + expert.first, expert.count,
+                                   {out + first * kernel::kGroupRows * size, stride, dtype},
+                                   scratch + static_cast<std::size_t>(worker) * scratch_bytes);
+                  });
 }
 
 }  // namespace mxfp4

@@ -44,6 +44,20 @@ class ExpertRoutes {
   std::uint32_t* places_ = nullptr;
 };
 
+/// Calls body(worker, expert, first group, groups) for the strips of rows of these experts' matrices, each of
+/// as many groups as one product should take; `most` routes go to any of them.
+template <class Body>
+void parallel_strips(const Context& context, std::span<const ActiveExpert> experts, const WeightStack& stack,
+                     std::size_t most, const Body& body) {
+  const std::size_t groups = stack.unit(most), strips = (stack.groups() + groups - 1) / groups;
+  parallel_units(context, experts.size() * strips, [&](int worker, std::size_t first, std::size_t count) {
+    for (std::size_t i = first; i < first + count; ++i) {
+      const std::size_t group = i % strips * groups, left = stack.groups() - group;
+      body(worker, experts[i / strips], group, groups < left ? groups : left);
+    }
+  });
+}
+
 /// The stack of a Linear layer of all experts: `who` begins the messages, "experts: down".
 WeightStack stack_of(const std::string& who, const ExpertMatrices& matrices, const LayerOptions& options);
 

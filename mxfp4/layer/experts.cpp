@@ -78,10 +78,6 @@ class ExpertsCall {
   void down_strip(Batch batch, std::size_t first, std::size_t groups, Pieces memory) const noexcept;
   void write(Dtype dtype, std::size_t tokens, std::byte* y) const;
 
-  /// Strips of so many groups in a matrix.
-  static std::size_t strips_of(const WeightStack& stack, std::size_t groups) noexcept {
-    return (stack.groups() + groups - 1) / groups;
-  }
   Pieces worker_memory(int worker) const noexcept {
     return Pieces(worker_memory_ + static_cast<std::size_t>(worker) * worker_bytes_);
   }
@@ -182,16 +178,12 @@ void ExpertsCall::gate_up_strip(const ActiveExpert& expert, std::size_t first, s
 }
 
 void ExpertsCall::gate_up(Batch batch) const {
-  const std::size_t groups = s_.first.unit(most_), strips = strips_of(s_.first, groups);
-  parallel_units(context_, batch.size() * strips, [&](int worker, std::size_t first, std::size_t count) {
-    for (std::size_t i = first; i < first + count; ++i) {
-      const ActiveExpert& expert = batch[i / strips];
-      const std::size_t group = i % strips * groups;
-      gate_up_strip(expert, group, std::min(groups, s_.first.groups() - group),
-                    activated_ + (expert.first - batch.front().first) * s_.intermediate(),
-                    worker_memory(worker));
-    }
-  });
+  parallel_strips(context_, batch, s_.first, most_,
+                  [&](int worker, const ActiveExpert& expert, std::size_t first, std::size_t groups) {
+                    gate_up_strip(expert, first, groups,
+                                  activated_ + (expert.first - batch.front().first) * s_.intermediate(),
+                                  worker_memory(worker));
+                  });
 }
 
 void ExpertsCall::sort_middles(Batch batch) {
@@ -218,13 +210,11 @@ void ExpertsCall::down_strip(Batch batch, std::size_t first, std::size_t groups,
 }
 
 void ExpertsCall::down(Batch batch) const {
-  const std::size_t groups = s_.down.unit(most_);
-  parallel_units(context_, strips_of(s_.down, groups), [&](int worker, std::size_t first, std::size_t count) {
-    for (std::size_t i = first; i < first + count; ++i) {
-      const std::size_t group = i * groups;
-      down_strip(batch, group, std::min(groups, s_.down.groups() - group), worker_memory(worker));
-    }
-  });
+  // Every strip takes all experts of the batch in turn.
+  parallel_strips(context_, batch.first(1), s_.down, most_,
+                  [&](int worker, const ActiveExpert&, std::size_t first, std::size_t groups) {
+                    down_strip(batch, first, groups, worker_memory(worker));
+                  });
 }
 
 void ExpertsCall::run(const DenseView& x, const ExpertChoice& choice, Dtype dtype, std::byte* y) {

@@ -8,14 +8,14 @@
 #include <nlohmann/json.hpp>
 
 #include "mxfp4/base/file.h"
-#include "mxfp4/container/safetensors.h"
 #include "mxfp4/layer/mlp.h"
-#include "mxfp4/layer/test_linear_internal.h"
+#include "mxfp4/layer/test_golden_internal.h"
 
 namespace mxfp4 {
 namespace {
 
 using Json = nlohmann::json;
+using test::distance;
 
 const std::string kData = MXFP4_TEST_DATA "/models/routers/";
 
@@ -26,27 +26,10 @@ Json cases() {
 }
 
 /// Routers and experts of one case.
-class Block {
+class Block : public test::GoldenFile {
  public:
   Block(const std::string& name, const Json& settings)
-      : name_(name), settings_(settings), file_(safetensors::open(kData + name + ".safetensors")) {}
-
-  DenseView view(const std::string& name) const {
-    const StoredTensor* const tensor = find(name);
-    return tensor == nullptr ? DenseView() : dense_view(tensor->bytes.data(), tensor->dtype, tensor->shape);
-  }
-  std::vector<float> floats(const std::string& name) const {
-    const DenseView all = view(name);
-    std::vector<float> values(static_cast<std::size_t>(all.elements()));
-    copy_rows_f32(all, 0, all.rank() == 1 ? 1 : all.elements() / all.shape.back(), values.data());
-    return values;
-  }
-  std::vector<std::int32_t> ids(const std::string& name) const {
-    const DenseView all = view(name);
-    std::vector<std::int32_t> values(static_cast<std::size_t>(all.elements()));
-    copy_rows(all, 0, all.elements() / all.shape.back(), values.data());
-    return values;
-  }
+      : GoldenFile(kData + name + ".safetensors"), name_(name), settings_(settings) {}
 
   RouterOptions router_options() const {
     RouterOptions options;
@@ -57,7 +40,7 @@ class Block {
     options.top_groups = settings_.value("top_groups", 1);
     if (name_.starts_with("deepseek_v3")) options.score = RouterScore::sigmoid;
     if (name_.starts_with("deepseek_v4")) options.score = RouterScore::sqrt_softplus;
-    if (find("correction_bias") != nullptr) options.correction = floats("correction_bias");
+    if (has("correction_bias")) options.correction = floats("correction_bias");
     return options;
   }
   ExpertWeights weights() const {
@@ -73,12 +56,6 @@ class Block {
   }
 
  private:
-  const StoredTensor* find(const std::string& name) const {
-    for (const StoredTensor& tensor : file_->tensors) {
-      if (tensor.name == name) return &tensor;
-    }
-    return nullptr;
-  }
   Mxfp4View quantized(const std::string& name) const {
     const StoredTensor& codes = *find(name + ".blocks");
     return {reinterpret_cast<const std::uint8_t*>(codes.bytes.data()),
@@ -88,18 +65,7 @@ class Block {
 
   std::string name_;
   Json settings_;
-  TensorFilePtr file_;
 };
-
-/// ||y - expected|| / ||expected||.
-double distance(const std::vector<float>& y, const std::vector<float>& expected) {
-  double error = 0, norm = 0;
-  for (std::size_t i = 0; i < y.size(); ++i) {
-    error += std::pow(static_cast<double>(y[i]) - static_cast<double>(expected[i]), 2);
-    norm += std::pow(static_cast<double>(expected[i]), 2);
-  }
-  return std::sqrt(error / norm);
-}
 
 /// The same experts with the same weights, in whatever order of the slots.
 void expect_same_routes(std::vector<std::int32_t> ids, std::vector<float> weights,
@@ -132,7 +98,7 @@ TEST(GoldenExperts, RoutersChooseWhatTransformersChooses) {
     router.forward(x, {ids.data(), weights.data()});
     expect_same_routes(ids, weights, block.ids("router_indices"), block.floats("router_weights"), top_k,
                        name);
-    if (block.view("hash.table").rank() == 0) continue;
+    if (!block.has("hash.table")) continue;
     const std::vector<std::int32_t> table = block.ids("hash.table"), tokens = block.ids("hash.token_ids");
     for (std::size_t i = 0; i < ids.size(); ++i) {
       ids[i] = table[static_cast<std::size_t>(tokens[i / top_k]) * top_k + i % top_k];
@@ -160,7 +126,7 @@ TEST(GoldenExperts, ExpertsComputeWhatTransformersComputesInDouble) {
       experts.forward(x, choice, Dtype::f32, y.data(), {Activation::int8});
       EXPECT_LE(distance(y, block.floats("experts_output")), 2e-2) << name;
     }
-    if (block.view("correction_bias").rank() > 0) continue;  // whose choice in f32 may differ
+    if (block.has("correction_bias")) continue;  // whose choice in f32 may differ
     const Mlp mlp(Router(block.view("router.weight"), {}, block.router_options()), Experts(block.weights()));
     const DenseView x = block.view("x");
     std::vector<float> y(static_cast<std::size_t>(x.elements()));
