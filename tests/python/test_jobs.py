@@ -124,9 +124,11 @@ def test_ctrl_c_ends_it_and_nothing_is_left(tmp_path: Path):
 
 @contextmanager
 def interrupted_after(seconds: float):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     timer = Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     try:
         yield
     finally:
         timer.cancel()
+        signal.signal(signal.SIGINT, before)
