@@ -96,6 +96,16 @@ def test_every_plain_load_can_be_one(enabled, expected):
     assert isinstance(headless.layers[0].mlp.experts, drop_in.QuantizedExperts)
 
 
+def test_other_peoples_configs_mean_what_they_meant(enabled):
+    def load(path, dequantize):
+        own = transformers.Mxfp4Config(dequantize=dequantize)
+        return transformers.AutoModelForCausalLM.from_pretrained(TINY / path, quantization_config=own).model.layers[0].mlp.experts
+
+    assert isinstance(load("hf-mxfp4", False), drop_in.QuantizedExperts)
+    assert isinstance(load("bf16", False), drop_in.QuantizedExperts)  # quantised as it is loaded
+    assert not isinstance(load("hf-mxfp4", True), drop_in.QuantizedExperts)
+
+
 def test_enabling_is_undone():
     before = dict(auto.AUTO_QUANTIZER_MAPPING), dict(auto.AUTO_QUANTIZATION_CONFIG_MAPPING)
     for _ in range(2):
@@ -134,7 +144,7 @@ def test_a_quantised_model_can_be_expanded(expected):
 def test_a_state_dict_works_without_files(expected):
     config = transformers.AutoConfig.from_pretrained(TINY / "hf-mxfp4")
     state = {name: tensor for name, tensor in drop_in.from_pretrained(TINY / "hf-mxfp4").state_dict().items()}
-    config.quantization_config["quant_method"] = drop_in.Config().quant_method
+    config.quantization_config["quant_method"] = drop_in.Mxfp4Config().quant_method
     model = transformers.GptOssForCausalLM.from_pretrained(None, config=config, state_dict=state, dtype=torch.float32)
     assert distance(*logits(model, expected, "plain")) < 3e-6
 

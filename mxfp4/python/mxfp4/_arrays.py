@@ -112,6 +112,18 @@ def numpy_dtype(name: str, what: str) -> np.dtype[Any]:
         raise ValueError(f"{what} is '{name}', which neither numpy nor this ml_dtypes knows") from None
 
 
+def forward(layer: Any, x: Any, who: str, columns: int | None, activation: str, *between: Any) -> Any:
+    """What a layer of the extension makes of x [..., K]: [..., columns], or x's own shape, of x's kind and dtype.
+
+    `between` stands between x and the output among the arguments of its forward().
+    """
+    given = layer_input(x, who)
+    array, bf16 = readable(given, f"{who}: x")
+    y = new_like(given, tuple(given.shape) if columns is None else (*given.shape[:-1], columns))
+    layer.forward(array, bf16, *between, readable(y, f"{who}: y")[0], activation)
+    return y
+
+
 def bytes_of(x: Any, what: str) -> Bytes:
     """Codes or scales as numpy's uint8 without gaps: a view where x lies so, else a copy."""
     if is_torch(x):

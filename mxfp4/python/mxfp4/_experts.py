@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from mxfp4 import _core
-from mxfp4._arrays import floats_of, is_torch, layer_input, new_like, readable
+from mxfp4._arrays import floats_of, forward, is_torch, layer_input, readable
 from mxfp4._checkpoint import opened
 
 if TYPE_CHECKING:
@@ -98,12 +98,9 @@ class Experts:
         x is float32, float16 or bfloat16, numpy's or torch's; an id of -1 adds nothing. ValueError for any other that is
         no expert's, naming token and slot. There is no gradient.
         """
-        given = layer_input(x, "Experts")
-        array, bf16 = readable(given, "Experts: x")
-        y = new_like(given, tuple(given.shape))
         chosen = np.ascontiguousarray(ids.detach().numpy() if is_torch(ids) else ids, np.int32)  # type: ignore[union-attr]
-        self._layer.forward(array, bf16, chosen, floats_of(weights), readable(y, "Experts: y")[0], self.activation)
-        return y  # type: ignore[no-any-return]
+        routes = chosen, floats_of(weights)
+        return forward(self._layer, x, "Experts", None, self.activation, *routes)  # type: ignore[no-any-return]
 
     @property
     def count(self) -> int:
@@ -240,11 +237,7 @@ class Mlp:
 
     def __call__(self, x: A) -> A:
         """x [..., H] in float32, float16 or bfloat16, numpy's or torch's; returns the same shape and kind."""
-        given = layer_input(x, "Mlp")
-        array, bf16 = readable(given, "Mlp: x")
-        y = new_like(given, tuple(given.shape))
-        self._layer.forward(array, bf16, readable(y, "Mlp: y")[0], self.activation)
-        return y  # type: ignore[no-any-return]
+        return forward(self._layer, x, "Mlp", None, self.activation)  # type: ignore[no-any-return]
 
     @property
     def nbytes(self) -> int:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, TypeVar
 
 from mxfp4 import _core
-from mxfp4._arrays import floats_of, layer_input, new_like, readable
+from mxfp4._arrays import floats_of, forward
 from mxfp4._checkpoint import opened
 
 if TYPE_CHECKING:
@@ -86,11 +86,7 @@ class Linear:
         NaN and infinity make the outputs of their own token NaN or infinite. There is no gradient: of a torch tensor
         that asks for one it is a ValueError.
         """
-        given = layer_input(x, "Linear")
-        array, bf16 = readable(given, "Linear: x")
-        y = new_like(given, (*given.shape[:-1], self.out_features))
-        self._layer.forward(array, bf16, readable(y, "Linear: y")[0], self.activation)
-        return y  # type: ignore[no-any-return]
+        return forward(self._layer, x, "Linear", self.out_features, self.activation)  # type: ignore[no-any-return]
 
     @property
     def in_features(self) -> int:

@@ -24,6 +24,6 @@ __all__ = ["QuantizedExperts", "QuantizedLinear", "quantize_model"]
 
 if importlib.util.find_spec("transformers") is not None:
     from mxfp4.transformers._loading import disable, enable, from_pretrained
-    from mxfp4.transformers._quantizer import Config
+    from mxfp4.transformers._quantizer import Mxfp4Config
 
-    __all__ += ["Config", "disable", "enable", "from_pretrained"]
+    __all__ += ["Mxfp4Config", "disable", "enable", "from_pretrained"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import transformers
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AUTO_QUANTIZER_MAPPING
 
-from mxfp4.transformers._quantizer import METHOD, Config, Quantizer
+from mxfp4.transformers._quantizer import METHOD, Mxfp4Config, Quantizer
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -52,7 +52,7 @@ def from_pretrained(
         raise ValueError(f"{path}: the model {state}; " + ("quantize=True takes others" if quantize else "MXFP4 is read"))
     model_class = model_class or transformers.AutoModelForCausalLM
     if quantize:
-        how = Config(activation=activation, pack=pack)
+        how = Mxfp4Config(activation=activation, pack=pack)
         return model_class.from_pretrained(path, *model_args, config=config, quantization_config=how, **kwargs)
     options = dict(given) if isinstance(given, dict) else given.to_dict()
     own = {"quant_method": METHOD, "activation": activation, "pack": pack, "dequantize": dequantize}
@@ -68,7 +68,7 @@ def enable() -> None:
     if _replaced:
         return
     _replaced.update(config=AUTO_QUANTIZATION_CONFIG_MAPPING["mxfp4"], quantizer=AUTO_QUANTIZER_MAPPING["mxfp4"])
-    AUTO_QUANTIZATION_CONFIG_MAPPING["mxfp4"] = Config
+    AUTO_QUANTIZATION_CONFIG_MAPPING["mxfp4"] = Mxfp4Config
     AUTO_QUANTIZER_MAPPING["mxfp4"] = Quantizer
 
 

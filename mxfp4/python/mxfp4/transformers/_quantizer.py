@@ -6,27 +6,33 @@ import json
 import mmap
 import struct
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+import transformers
 from torch import nn
 from transformers.core_model_loading import ConversionOps
 from transformers.quantizers import register_quantization_config, register_quantizer
 from transformers.quantizers.base import HfQuantizer
 from transformers.quantizers.quantizers_utils import get_module_from_name, should_convert_module
-from transformers.utils.quantization_config import QuantizationConfigMixin
 
 import mxfp4
 from mxfp4.transformers._experts import QuantizedExperts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 METHOD = "mxfp4-cpu"
 PROJECTIONS = ("gate_up_proj", "down_proj")
 
 
 @register_quantization_config(METHOD)
-class Config(QuantizationConfigMixin):  # type: ignore[misc]
-    """As a checkpoint's config.json says it, and how to compute: `activation` and `pack` of mxfp4.QuantizedExperts."""
+class Mxfp4Config(transformers.Mxfp4Config):  # type: ignore[misc]
+    """transformers' own, and how to compute: `activation` and `pack` of mxfp4.Experts.
+
+    Of the same name, too: that is how transformers tells whether a config that a caller passes fits the model's.
+    """
 
     def __init__(
         self,
@@ -36,14 +42,13 @@ class Config(QuantizationConfigMixin):  # type: ignore[misc]
         pack: bool = True,
         **ignored: Any,
     ) -> None:
+        super().__init__(modules_to_not_convert, dequantize)
         self.quant_method = METHOD
-        self.modules_to_not_convert = modules_to_not_convert
-        self.dequantize = dequantize
         self.activation = activation
         self.pack = pack
 
     def get_loading_attributes(self) -> dict[str, Any]:
-        return {"activation": self.activation, "pack": self.pack}
+        return {"dequantize": self.dequantize, "activation": self.activation, "pack": self.pack}
 
     def to_dict(self) -> dict[str, Any]:
         """What save_pretrained writes: a config that everybody reads as MXFP4."""
@@ -91,9 +96,15 @@ class Quantizer(HfQuantizer):  # type: ignore[misc]
     """Puts QuantizedExperts in the place of gpt-oss's, whose weights stay in MXFP4, in the mapped files where that is possible."""
 
     requires_calibration = False
-    quantization_config: Config
+    quantization_config: Mxfp4Config
     # What a dense parameter is in a checkpoint; used with `dequantize`.
     serialized_names = {name: [f"{name}_blocks", f"{name}_scales"] for name in PROJECTIONS}
+
+    def __init__(self, quantization_config: Any, **kwargs: Any) -> None:
+        if not isinstance(quantization_config, Mxfp4Config):  # transformers' own, after enable()
+            given = quantization_config
+            quantization_config = Mxfp4Config(given.modules_to_not_convert, given.dequantize)
+        super().__init__(quantization_config, **kwargs)
 
     def get_load_operations(self) -> dict[str, Any]:
         return {"dequantize": _Dequantize} if self.quantization_config.dequantize else {}
@@ -112,7 +123,7 @@ class Quantizer(HfQuantizer):  # type: ignore[misc]
         self, model: nn.Module, checkpoint_files: list[str] | None = None, **kwargs: Any
     ) -> nn.Module:
         kept = self.quantization_config.modules_to_not_convert
-        self._files: dict[str, Path] | None = _tensors_in(checkpoint_files) if self.pre_quantized else None
+        self._files = _tensors_in(checkpoint_files) if self.pre_quantized else None
         self._mapped: list[tuple[QuantizedExperts, str]] = []
         if self.quantization_config.dequantize:
             return model
@@ -159,7 +170,7 @@ class Quantizer(HfQuantizer):  # type: ignore[misc]
             for projection in PROJECTIONS:
                 for suffix in ("blocks", "scales"):
                     name = f"{projection}_{suffix}"
-                    array = _map_tensor(self._files[prefix + name], prefix + name)
+                    array = self._files[prefix + name].map()
                     maps.append(array)
                     experts.register_parameter(name, nn.Parameter(torch.from_numpy(array), requires_grad=False))
             experts.ready()
@@ -198,29 +209,36 @@ def _expect_dense(experts: QuantizedExperts, module: nn.Module) -> None:
         experts.register_parameter(projection, getattr(module, projection))
 
 
-def _tensors_in(files: list[str] | None) -> dict[str, Path] | None:
-    """The file of every tensor; None unless all files are safetensors."""
+class _Stored(NamedTuple):
+    """Where a tensor of bytes lies."""
+
+    name: str
+    file: Path
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+
+    def map(self) -> np.ndarray[Any, Any]:
+        """Private and over the file: whoever writes to it writes to a copy of the page."""
+        if self.dtype != "U8":
+            raise ValueError(f"{self.file}: '{self.name}' is {self.dtype}, not U8")
+        return np.memmap(self.file, np.uint8, "c", self.begin, self.shape)
+
+
+def _tensors_in(files: list[str] | None) -> dict[str, _Stored] | None:
+    """The tensors of safetensors files by name; None if there are other files, or none."""
     if not files or not all(str(file).endswith(".safetensors") for file in files):
         return None
-    return {name: Path(file) for file in files for name in _header(Path(file))[0]}
+    return {stored.name: stored for file in files for stored in _header(Path(file))}
 
 
-def _header(file: Path) -> tuple[dict[str, Any], int]:
-    """Entries of a safetensors file, and where its data begin."""
+def _header(file: Path) -> Iterator[_Stored]:
     with file.open("rb") as stream:
         (size,) = struct.unpack("<Q", stream.read(8))
         entries = json.loads(stream.read(size))
     entries.pop("__metadata__", None)
-    return entries, 8 + size
-
-
-def _map_tensor(file: Path, name: str) -> np.ndarray[Any, Any]:
-    """A tensor of bytes, private and over the file: whoever writes to it writes to a copy of the page."""
-    entries, begin = _header(file)
-    entry = entries[name]
-    if entry["dtype"] != "U8":
-        raise ValueError(f"{file}: '{name}' is {entry['dtype']}, not U8")
-    return np.memmap(file, np.uint8, "c", begin + entry["data_offsets"][0], tuple(entry["shape"]))
+    for name, entry in entries.items():
+        yield _Stored(name, file, entry["dtype"], tuple(entry["shape"]), 8 + size + entry["data_offsets"][0])
 
 
 def _give_back(array: np.ndarray[Any, Any]) -> None:
