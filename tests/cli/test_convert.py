@@ -139,6 +139,8 @@ def test_resume_goes_on_to_the_same_bytes(mxfp4, golden, tmp_path):
 
 def test_memory_is_bounded(mxfp4, tmp_path):
     """200 MB of one layer's experts, taken apart and put together, in a fraction of that."""
+    if mxfp4.sanitizers:
+        pytest.skip("a sanitizer's own memory counts as the program's")
     experts, rows, blocks = 16, 5760, 90
     layer = "model.layers.0.mlp.experts.gate_up_proj"
     tensors = {layer + "_blocks": np.full((experts, rows, blocks, 16), 0x35, np.uint8), layer + "_scales": np.full((experts, rows, blocks), 120, np.uint8)}
@@ -149,8 +151,7 @@ def test_memory_is_bounded(mxfp4, tmp_path):
     for format in ("compressed-tensors", "mlx", "gpt-oss"):
         report = mxfp4.json("convert", source, tmp_path / format, "--format", format, "--max-memory", "48M", "--threads", 2)
         source = tmp_path / format
-        if not mxfp4.sanitizers:
-            assert report["totals"]["peak_memory_bytes"] < 48 << 20, report["totals"]
+        assert report["totals"]["peak_memory_bytes"] < 48 << 20, report["totals"]
     assert (source / "model.safetensors").read_bytes()[-1000:] == (tmp_path / "in/model.safetensors").read_bytes()[-1000:]
 
 
