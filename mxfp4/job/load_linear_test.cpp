@@ -96,13 +96,11 @@ TEST(LoadLinear, HoldsNoMoreThanThePackedWeight) {
 #endif
   const TestDirectory directory;
   const Checkpoint checkpoint = open_checkpoint(write_model(directory, 1 << 14, 1 << 12));  // 35.6 MB
-  const std::uint64_t before = resident_bytes();
+  const ResidentGrowth growth;
   std::uint64_t most = 0;
   LayerOptions options;
   options.context.threads = 1;
-  options.done_with = [&](std::span<const std::uint8_t>) {
-    most = std::max(most, resident_bytes() - before);
-  };
+  options.done_with = [&](std::span<const std::uint8_t>) { most = std::max(most, growth.bytes()); };
   const Linear layer = load_linear(checkpoint, "a", options);
   EXPECT_GT(most, layer.memory() * 9 / 10);
   EXPECT_LE(most, layer.memory() * 11 / 10);

@@ -108,13 +108,11 @@ TEST(LoadMlp, HoldsNoMoreThanThePackedWeights) {
 #endif
   const Listed model([](auto&) {}, R"("num_local_experts": 4, "num_experts_per_tok": 2)", 2048, 1024);
   const Checkpoint checkpoint = model.checkpoint();  // 13.4 MB
-  const std::uint64_t before = resident_bytes();
+  const ResidentGrowth growth;
   std::uint64_t most = 0;
   LayerOptions options;
   options.context.threads = 1;
-  options.done_with = [&](std::span<const std::uint8_t>) {
-    most = std::max(most, resident_bytes() - before);
-  };
+  options.done_with = [&](std::span<const std::uint8_t>) { most = std::max(most, growth.bytes()); };
   const Experts experts = load_experts(checkpoint, 0, options);
   EXPECT_GT(most, experts.memory() * 8 / 10);
   EXPECT_LE(most, experts.memory() * 12 / 10);
