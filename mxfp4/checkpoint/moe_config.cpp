@@ -102,6 +102,8 @@ MoeConfig parse_moe_config(std::string_view text, std::string_view where, bool g
   config.factor = static_cast<float>(reader.number("routed_scaling_factor").value_or(1));
   config.groups = reader.count("n_group").value_or(1);
   config.top_groups = reader.count("topk_group").value_or(1);
+  config.shared = reader.number("n_shared_experts").value_or(0) > 0 ||
+                  reader.number("shared_expert_intermediate_size").value_or(0) > 0;
   config.alpha =
       static_cast<float>(reader.number("swiglu_alpha").value_or(static_cast<double>(family.alpha)));
   config.beta = family.beta;

@@ -16,6 +16,7 @@ struct MoeConfig {
   bool renormalize = true;
   float factor = 1;
   int groups = 1, top_groups = 1;
+  bool shared = false;  ///< whether there are experts beside those that are chosen
   // The gated unit: min(gate, limit), up within the limit, gate * sigmoid(alpha * gate) * (up + beta).
   float alpha = 1, beta = 0;
   float limit = std::numeric_limits<float>::infinity();

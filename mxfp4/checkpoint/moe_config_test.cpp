@@ -31,12 +31,17 @@ TEST(MoeConfig, KnowsWhatFamiliesLeaveToTheirCode) {
   EXPECT_TRUE(std::isinf(mixtral.limit));
 
   EXPECT_FALSE(parse(R"({"model_type": "qwen3_moe", "num_experts_per_tok": 8})").renormalize);
+  EXPECT_FALSE(parse(R"({"model_type": "qwen3_moe", "num_experts_per_tok": 8})").shared);
+  EXPECT_TRUE(
+      parse(R"({"model_type": "qwen2_moe", "num_experts_per_tok": 8, "shared_expert_intermediate_size": 32})")
+          .shared);
   EXPECT_TRUE(
       parse(R"({"model_type": "qwen3_moe", "num_experts_per_tok": 8, "norm_topk_prob": true})").renormalize);
 
   const MoeConfig deepseek = parse(
       R"({"model_type": "deepseek_v3", "num_experts_per_tok": 8, "n_group": 8, "topk_group": 4,
-          "routed_scaling_factor": 2.5})");
+          "routed_scaling_factor": 2.5, "n_shared_experts": 1})");
+  EXPECT_TRUE(deepseek.shared);
   EXPECT_EQ(deepseek.score, MoeConfig::Score::sigmoid);
   EXPECT_EQ(deepseek.groups, 8);
   EXPECT_EQ(deepseek.top_groups, 4);

@@ -11,15 +11,18 @@ bool contains(std::span<const std::byte> all, std::span<const std::byte> part) n
   return part.data() >= all.data() && part.data() + part.size() <= all.data() + all.size();
 }
 
+void give_back(const Checkpoint& checkpoint, std::span<const std::byte> bytes) {
+  for (const auto& file : checkpoint.files.files) {
+    if (contains(file->map.bytes(), bytes)) file->map.done_with(bytes);
+  }
+}
+
 }  // namespace
 
 LayerOptions giving_back(const Checkpoint& checkpoint, LayerOptions options) {
   options.done_with = [&checkpoint,
                        next = std::move(options.done_with)](std::span<const std::uint8_t> piece) {
-    const std::span<const std::byte> bytes = std::as_bytes(piece);
-    for (const auto& file : checkpoint.files.files) {
-      if (contains(file->map.bytes(), bytes)) file->map.done_with(bytes);
-    }
+    give_back(checkpoint, std::as_bytes(piece));
     if (next) next(piece);
   };
   return options;
@@ -47,6 +50,26 @@ const DenseView& dense_of(const Checkpoint& checkpoint, const Weight& weight) {
   if (floats && !weight.is_quantized()) return weight.dense;
   fail(ErrorCode::unsupported, "{}: '{}' is {}; F32, BF16 and F16 can be", checkpoint.files.path.string(),
        weight.name, weight.is_quantized() ? "MXFP4" : to_string(dtype));
+}
+
+DenseLinear dense_linear(const Checkpoint& checkpoint, const Weight& weight, const Weight* bias) {
+  if (weight.shape().size() != 2) {
+    fail(ErrorCode::unsupported, "{}: '{}' has shape {}: not a Linear layer", checkpoint.files.path.string(),
+         weight.name, to_string(weight.shape()));
+  }
+  std::vector<float> values;
+  DenseView view;
+  if (weight.other != nullptr) {
+    const Shape& shape = weight.other->shape;
+    values.resize(static_cast<std::size_t>(element_count(shape)));
+    weight.other->read(0, shape[0], 0, shape[1], values.data());
+    view = dense_view(values.data(), Dtype::f32, shape);
+  } else {
+    view = dense_of(checkpoint, weight);
+  }
+  DenseLinear linear("linear", view, bias == nullptr ? DenseView() : dense_of(checkpoint, *bias));
+  for (const StoredTensor* const tensor : weight.tensors()) give_back(checkpoint, tensor->bytes);
+  return linear;
 }
 
 std::vector<float> vector_of(const Checkpoint& checkpoint, const Weight& weight, std::int64_t size) {

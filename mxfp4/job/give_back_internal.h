@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "mxfp4/checkpoint/checkpoint.h"
+#include "mxfp4/layer/dense_linear.h"
 #include "mxfp4/layer/options.h"
 
 namespace mxfp4::job {
@@ -19,6 +20,10 @@ const Weight& find_mxfp4(const Checkpoint& checkpoint, const std::string& name, 
 
 /// The elements of a dense weight. Throws Error unsupported if it is not F32, BF16 or F16.
 const DenseView& dense_of(const Checkpoint& checkpoint, const Weight& weight);
+
+/// A Linear layer that is not MXFP4, without bias if that is null. Throws Error unsupported for another rank
+/// or dtype, or if nothing here reads its quantisation.
+DenseLinear dense_linear(const Checkpoint& checkpoint, const Weight& weight, const Weight* bias);
 
 /// The values of a vector of `size` elements. Throws Error unsupported for another shape or dtype.
 std::vector<float> vector_of(const Checkpoint& checkpoint, const Weight& weight, std::int64_t size);

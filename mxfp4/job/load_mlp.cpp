@@ -1,129 +1,19 @@
 #include "mxfp4/job/load_mlp.h"
 
 #include <algorithm>
+#include <cstring>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "mxfp4/base/fail_internal.h"
-#include "mxfp4/checkpoint/moe_config.h"
 #include "mxfp4/job/give_back_internal.h"
+#include "mxfp4/job/moe_layer_internal.h"
 
 namespace mxfp4::job {
 namespace {
-
-/// How a family calls the parts of a layer.
-struct Names {
-  const char* layer;       ///< what all begin with; "{}" is the layer's number
-  const char* router;      ///< with ".weight" and ".bias"
-  const char* correction;  ///< of the router's scores, or null
-  const char* table;       ///< of expert ids by token id, instead of a choice, or null
-  const char* shared;      ///< what the names of shared experts begin with, or null
-  const char* experts;     ///< what those begin with that are listed one by one, "3.gate_proj.weight"
-  const char *gate, *up, *down;
-  const char *gate_up, *gates, *ups, *downs;  ///< stacked: all of a layer in one weight
-};
-constexpr Names kNames[] = {
-    {"model.layers.{}.mlp.", "router", nullptr, nullptr, nullptr, "experts.", "gate_proj", "up_proj",
-     "down_proj", "experts.gate_up_proj", "experts.gate_proj", "experts.up_proj", "experts.down_proj"},
-    {"model.layers.{}.mlp.", "gate", "gate.e_score_correction_bias", nullptr, "shared_expert", "experts.",
-     "gate_proj", "up_proj", "down_proj", "experts.gate_up_proj", "experts.gate_proj", "experts.up_proj",
-     "experts.down_proj"},
-    {"model.layers.{}.block_sparse_moe.", "gate", nullptr, nullptr, nullptr, "experts.", "w1", "w3", "w2",
-     "experts.gate_up_proj", "experts.gate_proj", "experts.up_proj", "experts.down_proj"},
-    {"layers.{}.ffn.", "gate", "gate.bias", "gate.tid2eid", "shared_experts", "experts.", "w1", "w3", "w2",
-     "experts.gate_up_proj", "experts.gate_proj", "experts.up_proj", "experts.down_proj"},
-    {"block.{}.mlp.", "gate", nullptr, nullptr, nullptr, "experts.", "gate_proj", "up_proj", "down_proj",
-     "mlp1_weight", "experts.gate_proj", "experts.up_proj", "mlp2_weight"},
-};
-
-/// The matrices of all experts, with memory for biases that had to be collected.
-struct Matrices {
-  ExpertMatrices matrices;
-  std::vector<float> bias;
-};
-
-class Layer {
- public:
-  Layer(const Checkpoint& checkpoint, std::int64_t number) : checkpoint_(checkpoint) {
-    check_readable(checkpoint);
-    for (const Names& names : kNames) {
-      const std::string prefix = fmt::format(fmt::runtime(names.layer), number);
-      if (checkpoint.find(prefix + names.router + ".weight") == nullptr) continue;
-      names_ = &names;
-      prefix_ = prefix;
-      return;
-    }
-    fail(ErrorCode::invalid_argument, "{}: layer {} has no router", checkpoint.files.path.string(), number);
-  }
-
-  const Names& names() const noexcept { return *names_; }
-  MoeConfig config() const {
-    const std::string where = checkpoint_.files.path.string() + ": config.json";
-    return parse_moe_config(checkpoint_.files.config, where, checkpoint_.gpt_oss);
-  }
-  const Weight* find(const std::string& name) const { return checkpoint_.find(prefix_ + name); }
-
-  void refuse(const char* name, const char* what) const {
-    if (name == nullptr) return;
-    for (const Weight& weight : checkpoint_.weights) {
-      if (!weight.name.starts_with(prefix_ + name)) continue;
-      fail(ErrorCode::unsupported, "{}: '{}': {}", checkpoint_.files.path.string(), weight.name, what);
-    }
-  }
-
-  /// The stack of that name, if there is one.
-  std::optional<Matrices> stack(const std::string& name) const {
-    if (find(name) == nullptr) return std::nullopt;
-    constexpr std::string_view kWeight = "_weight";
-    const std::string stem = name.ends_with(kWeight) ? name.substr(0, name.size() - kWeight.size()) : name;
-    const Weight* bias = find(stem + "_bias");
-    if (bias == nullptr) bias = find(stem + ".bias");
-    return Matrices{stacked(find_mxfp4(checkpoint_, prefix_ + name, 3).quantized.view(),
-                            bias == nullptr ? DenseView() : dense_of(checkpoint_, *bias)),
-                    {}};
-  }
-
-  /// The matrices of that name that are listed one by one.
-  Matrices list(const std::string& name) const {
-    Matrices all;
-    const auto member = [&](std::int64_t expert) {
-      return fmt::format("{}{}.{}", names_->experts, expert, name);
-    };
-    std::int64_t listed = 0;
-    while (find(member(listed) + ".weight") != nullptr) ++listed;
-    const std::int64_t count = std::max<std::int64_t>(checkpoint_.config.experts.value_or(listed), 1);
-    if (listed > count) {
-      fail(ErrorCode::corrupt_file, "{}: '{}{}.weight' is one more than the {} experts of the config",
-           checkpoint_.files.path.string(), prefix_, member(count), count);
-    }
-    const bool biases = find(member(0) + ".bias") != nullptr;
-    for (std::int64_t expert = 0; expert < count; ++expert) {
-      const std::string path = prefix_ + member(expert);
-      const Mxfp4View matrix = find_mxfp4(checkpoint_, path + ".weight", 2).quantized.view();
-      all.matrices.weights.push_back(matrix);
-      const Weight* const bias = find(member(expert) + ".bias");
-      if ((bias != nullptr) != biases) {
-        fail(ErrorCode::corrupt_file, "{}: of '{}0.{}' and '{}' only one has a bias",
-             checkpoint_.files.path.string(), prefix_ + names_->experts, name, path);
-      }
-      if (!biases) continue;
-      const std::vector<float> values = vector_of(checkpoint_, *bias, matrix.shape[0]);
-      all.bias.insert(all.bias.end(), values.begin(), values.end());
-    }
-    if (biases) {
-      all.matrices.bias = dense_view(all.bias.data(), Dtype::f32,
-                                     {count, static_cast<std::int64_t>(all.bias.size()) / count});
-    }
-    return all;
-  }
-
- private:
-  const Checkpoint& checkpoint_;
-  const Names* names_ = nullptr;
-  std::string prefix_;
-};
 
 RouterScore score_of(MoeConfig::Score score) {
   switch (score) {
@@ -140,17 +30,13 @@ RouterScore score_of(MoeConfig::Score score) {
 }  // namespace
 
 Experts load_experts(const Checkpoint& checkpoint, std::int64_t number, LayerOptions options) {
-  const Layer layer(checkpoint, number);
-  const Names& names = layer.names();
+  const MoeLayer layer(checkpoint, number);
+  const MoeNames& names = layer.names();
   const MoeConfig config = layer.config();
-  const auto one_of = [&](const char* stacked, const char* listed) {
-    std::optional<Matrices> found = layer.stack(stacked);
-    return found ? std::move(*found) : layer.list(listed);
-  };
   ExpertWeights weights;
   weights.unit = {{config.alpha, config.beta, config.limit}};
-  Matrices gate, up;
-  if (const std::optional<Matrices> both = layer.stack(names.gate_up)) {
+  OwnedMatrices gate, up;
+  if (const std::optional<OwnedMatrices> both = layer.stack(names.both)) {
     const std::int64_t rows = both->matrices.weights.front().shape[0];
     if (checkpoint.gpt_oss) {
       weights.gate_up = both->matrices;
@@ -159,21 +45,22 @@ Experts load_experts(const Checkpoint& checkpoint, std::int64_t number, LayerOpt
       weights.up = rows_of_each(both->matrices, rows / 2, rows - rows / 2);
     }
   } else {
-    gate = one_of(names.gates, names.gate);
-    up = one_of(names.ups, names.up);
+    gate = layer.stack_or_list("experts.gate_proj", names.gate);
+    up = layer.stack_or_list("experts.up_proj", names.up);
     weights.gate = gate.matrices;
     weights.up = up.matrices;
   }
-  const Matrices down = one_of(names.downs, names.down);
+  const OwnedMatrices down = layer.stack_or_list(names.downs, names.down);
   weights.down = down.matrices;
   return Experts(weights, giving_back(checkpoint, std::move(options)));
 }
 
-Router load_router(const Checkpoint& checkpoint, std::int64_t number) {
-  const Layer layer(checkpoint, number);
-  const Names& names = layer.names();
+namespace {
+
+Router router_of(const MoeLayer& layer) {
+  const Checkpoint& checkpoint = layer.checkpoint();
+  const MoeNames& names = layer.names();
   const MoeConfig config = layer.config();
-  layer.refuse(names.table, "a router that looks experts up by token ids");
   RouterOptions options;
   options.top_k = config.top_k;
   options.score = score_of(config.score);
@@ -192,10 +79,72 @@ Router load_router(const Checkpoint& checkpoint, std::int64_t number) {
   return Router(weight, biased ? dense_of(checkpoint, *bias) : DenseView(), std::move(options));
 }
 
+/// The names of the expert that all tokens share, as far as they do not depend on the family.
+constexpr const char* kShared[] = {"shared_experts.", "shared_expert."};
+constexpr const char* kShare = "shared_expert_gate.weight";
+
+std::optional<SharedExpert> shared_of(const MoeLayer& layer, const LayerOptions& options) {
+  const Checkpoint& checkpoint = layer.checkpoint();
+  const MoeNames& names = layer.names();
+  const auto is_there = [&](const std::string& module) {
+    return std::any_of(checkpoint.weights.begin(), checkpoint.weights.end(), [&](const Weight& weight) {
+      return weight.name.starts_with(layer.prefix() + module);
+    });
+  };
+  const auto* const found = std::find_if(std::begin(kShared), std::end(kShared), is_there);
+  const MoeConfig config = layer.config();
+  if (found == std::end(kShared)) {
+    if (!config.shared) return std::nullopt;
+    fail(ErrorCode::corrupt_file, "{}: config.json has shared experts, '{}' has none", layer.where(),
+         layer.prefix());
+  }
+  const auto projection = [&](const char* name) {
+    return layer.projection(std::string(*found) + name, options);
+  };
+  std::optional<DenseLinear> share;
+  if (const Weight* const weight = layer.find(kShare)) share = dense_linear(checkpoint, *weight, nullptr);
+  return SharedExpert(projection(names.gate), projection(names.up), projection(names.down),
+                      {config.alpha, config.beta, config.limit}, std::move(share));
+}
+
+std::vector<std::int32_t> table_of(const MoeLayer& layer, int top_k) {
+  const Weight* const table = layer.table();
+  if (table == nullptr) return {};
+  const StoredTensor& stored = *table->stored;
+  const bool ids = stored.dtype == Dtype::i32 || stored.dtype == Dtype::i64;
+  if (!ids || stored.shape.size() != 2 || stored.shape[1] != top_k) {
+    fail(ErrorCode::unsupported, "{}: '{}' is {} {}; I32 or I64 [V, {}] can be", layer.where(), table->name,
+         to_string(stored.dtype), to_string(stored.shape), top_k);
+  }
+  std::vector<std::int32_t> values(static_cast<std::size_t>(element_count(stored.shape)));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    std::int64_t id = 0;  // little-endian, whose first half is the I32
+    const std::size_t size = static_cast<std::size_t>(bits_of(stored.dtype)) / 8;
+    std::memcpy(&id, stored.bytes.data() + i * size, size);
+    constexpr std::int64_t kMost = INT32_MAX;
+    values[i] = static_cast<std::int32_t>(id < 0 || id > kMost ? -1 : id);
+  }
+  return values;
+}
+
+}  // namespace
+
+Router load_router(const Checkpoint& checkpoint, std::int64_t number) {
+  const MoeLayer layer(checkpoint, number);
+  if (const Weight* const table = layer.table()) {
+    fail(ErrorCode::unsupported, "{}: '{}': a router that looks experts up by token ids", layer.where(),
+         table->name);
+  }
+  return router_of(layer);
+}
+
 Mlp load_mlp(const Checkpoint& checkpoint, std::int64_t number, LayerOptions options) {
-  const Layer layer(checkpoint, number);
-  layer.refuse(layer.names().shared, "a shared expert, which is not computed here");
-  return Mlp(load_router(checkpoint, number), load_experts(checkpoint, number, std::move(options)));
+  const MoeLayer layer(checkpoint, number);
+  Router router = router_of(layer);
+  MlpParts parts;
+  parts.table = table_of(layer, router.top_k());
+  parts.shared = shared_of(layer, options);
+  return Mlp(std::move(router), load_experts(checkpoint, number, std::move(options)), std::move(parts));
 }
 
 }  // namespace mxfp4::job

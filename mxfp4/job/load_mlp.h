@@ -17,7 +17,8 @@ Experts load_experts(const Checkpoint& checkpoint, std::int64_t layer, LayerOpti
 /// Its router. Throws also Error unsupported for one that looks ids up in a table.
 Router load_router(const Checkpoint& checkpoint, std::int64_t layer);
 
-/// Both. Throws also Error unsupported if the layer has shared experts beside them.
+/// Both, with shared experts in whatever quantisation is read here (what is no MXFP4 is copied), and tables
+/// of experts by token id.
 Mlp load_mlp(const Checkpoint& checkpoint, std::int64_t layer, LayerOptions options = {});
 
 }  // namespace mxfp4::job

@@ -2,16 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <span>
 #include <vector>
 
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/base/parallel.h"
-#include "mxfp4/codec/float16.h"
 #include "mxfp4/kernel/expert_ops.h"
 #include "mxfp4/layer/arguments_internal.h"
 #include "mxfp4/layer/expert_routes_internal.h"
+#include "mxfp4/layer/sums_internal.h"
 #include "mxfp4/layer/tokens_internal.h"
 
 namespace mxfp4 {
@@ -76,7 +75,6 @@ class ExpertsCall {
   void sort_middles(Batch batch);
   void down(Batch batch) const;
   void down_strip(Batch batch, std::size_t first, std::size_t groups, Pieces memory) const noexcept;
-  void write(Dtype dtype, std::size_t tokens, std::byte* y) const;
 
   Pieces worker_memory(int worker) const noexcept {
     return Pieces(worker_memory_ + static_cast<std::size_t>(worker) * worker_bytes_);
@@ -219,7 +217,7 @@ void ExpertsCall::down(Batch batch) const {
 
 void ExpertsCall::run(const DenseView& x, const ExpertChoice& choice, Dtype dtype, std::byte* y) {
   const std::size_t tokens = rows_of(x);
-  const bool in_place = dtype == Dtype::f32 && reinterpret_cast<std::uintptr_t>(y) % alignof(float) == 0;
+  const bool in_place = holds_floats(dtype, y);
   Pieces size;
   lay_out(size, choice, tokens, in_place);
   Pieces pieces(memory_of_call(kWho, tokens, size.bytes()));
@@ -234,19 +232,7 @@ void ExpertsCall::run(const DenseView& x, const ExpertChoice& choice, Dtype dtyp
     down(batch);
     begin += batch.size();
   }
-  if (!in_place) write(dtype, tokens, y);
-}
-
-void ExpertsCall::write(Dtype dtype, std::size_t tokens, std::byte* y) const {
-  const std::size_t size = static_cast<std::size_t>(bits_of(dtype)) / 8;
-  parallel_for(context_, tokens, [&](int, std::size_t t) {
-    const float* const from = sums_ + t * s_.hidden();
-    std::byte* to = y + t * s_.hidden() * size;
-    for (std::size_t i = 0; i < s_.hidden(); ++i, to += size) {
-      const std::uint16_t half = dtype == Dtype::bf16 ? f32_to_bf16(from[i]) : f32_to_f16(from[i]);
-      dtype == Dtype::f32 ? std::memcpy(to, from + i, sizeof(float)) : std::memcpy(to, &half, sizeof half);
-    }
-  });
+  if (!in_place) write_rows(context_, sums_, tokens, s_.hidden(), dtype, y);
 }
 
 namespace {

@@ -8,7 +8,6 @@
 
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/base/parallel.h"
-#include "mxfp4/kernel/expert_ops.h"
 #include "mxfp4/layer/arguments_internal.h"
 #include "mxfp4/layer/workspace_internal.h"
 
@@ -169,8 +168,7 @@ constexpr std::size_t kManyTokens = 64;
 /// Chooses (unless `chosen`) and weighs for every row of logits, which row(worker, t) gives.
 template <class Row>
 void route(std::size_t tokens, std::size_t experts, const RouterOptions& options, const Routes& routes,
-           bool chosen, Context context, std::byte* memory, const Row& row) {
-  if (tokens < kManyTokens) context.threads = 1;
+           bool chosen, const Context& context, std::byte* memory, const Row& row) {
   const auto top_k = static_cast<std::size_t>(options.top_k);
   const std::size_t bytes = Choice::bytes(options, experts);
   parallel_for(context, tokens, [&](int worker, std::size_t t) {
@@ -217,76 +215,24 @@ void weigh_experts(const DenseView& logits, const RouterOptions& options, const 
 }
 
 Router::Router(const DenseView& weight, const DenseView& bias, RouterOptions options)
-    : options_(std::move(options)), isa_(default_isa()) {
-  if (weight.rank() != 2 || weight.shape[0] == 0) {
-    fail(ErrorCode::invalid_argument, "{}: the weight has shape {}, not [E, H]", kWho,
-         to_string(weight.shape));
-  }
-  check_float(kWho, "the weight", weight.dtype);
-  experts_ = weight.shape[0];
-  columns_ = weight.shape[1];
-  check_options(options_, experts_);
-  weight_ = floats_of(weight);
-  if (bias.rank() == 0) return;
-  check_float(kWho, "the bias", bias.dtype);
-  if (bias.shape != Shape{experts_}) {
-    fail(ErrorCode::invalid_argument, "{}: the bias has shape {}, not [{}]", kWho, to_string(bias.shape),
-         experts_);
-  }
-  bias_ = floats_of(bias);
-}
-
-/// The logits of tokens, in pieces that threads can take.
-void Router::product(const DenseView& x, float* floats, float* out, const Context& context) const {
-  constexpr std::size_t kTokens = 32, kRows = 32;
-  const auto columns = static_cast<std::size_t>(columns_), rows = static_cast<std::size_t>(experts_);
-  const std::size_t tokens = rows_of(x), row_pieces = (rows + kRows - 1) / kRows;
-  const std::size_t pieces = (tokens + kTokens - 1) / kTokens;
-  const float* from = as_floats(x);
-  if (from == nullptr) {
-    parallel_for(context, pieces, [&](int, std::size_t piece) {
-      const std::size_t first = piece * kTokens, end = std::min(first + kTokens, tokens);
-      copy_rows_f32(x, static_cast<std::int64_t>(first), static_cast<std::int64_t>(end),
-                    floats + first * columns);
-    });
-    from = floats;
-  }
-  parallel_for(context, pieces * row_pieces, [&](int, std::size_t item) {
-    const std::size_t token = item / row_pieces * kTokens, row = item % row_pieces * kRows;
-    kernel::cpu_expert_ops(isa_).dots({from + token * columns, columns, std::min(kTokens, tokens - token),
-                                       weight_.data() + row * columns, std::min(kRows, rows - row), columns,
-                                       bias_.empty() ? nullptr : bias_.data() + row, out + token * rows + row,
-                                       rows});
-  });
-}
-
-Context Router::context(std::size_t tokens, int threads) const noexcept {
-  constexpr std::size_t kItem = 1 << 16;  // multiplications that are worth waking a thread
-  return context_for(threads, isa_, tokens * weight_.size() / kItem);
+    : weight_(kWho, weight, bias), options_(std::move(options)) {
+  check_options(options_, experts());
 }
 
 void Router::logits(const DenseView& x, float* out, int threads) const {
-  check_input(kWho, x, columns_);
-  const std::size_t tokens = rows_of(x);
-  const std::size_t bytes =
-      as_floats(x) == nullptr ? tokens * static_cast<std::size_t>(columns_) * sizeof(float) : 0;
-  auto* const floats = reinterpret_cast<float*>(memory_of_call(kWho, tokens, bytes));
-  product(x, floats, out, context(tokens, threads));
+  weight_.forward(x, out, threads);
 }
 
 void Router::run(const DenseView& x, const Routes& routes, int threads, bool chosen) const {
-  check_input(kWho, x, columns_);
-  const auto experts = static_cast<std::size_t>(experts_);
-  const std::size_t tokens = rows_of(x);
-  const Context on = context(tokens, threads);
-  const std::size_t floats = as_floats(x) == nullptr ? tokens * static_cast<std::size_t>(columns_) : 0;
-  const std::size_t choices = static_cast<std::size_t>(on.threads) * Choice::bytes(options_, experts);
-  const std::size_t bytes =
-      whole_lines(tokens * experts * sizeof(float)) + whole_lines(floats * sizeof(float)) + choices;
-  Pieces pieces(memory_of_call(kWho, tokens, bytes));
+  check_input(kWho, x, columns());
+  const std::size_t tokens = rows_of(x), experts = static_cast<std::size_t>(weight_.rows());
+  const Context context = context_for(threads, Isa::scalar, tokens / kManyTokens);
+  const std::size_t choices = static_cast<std::size_t>(context.threads) * Choice::bytes(options_, experts);
+  Pieces pieces(
+      memory_of_call(kWho, tokens, whole_lines(tokens * experts * sizeof(float)) + whole_lines(choices)));
   auto* const all = pieces.take<float>(tokens * experts);
-  product(x, pieces.take<float>(floats), all, on);
-  route(tokens, experts, options_, routes, chosen, on, pieces.take(choices),
+  weight_.forward(x, all, threads);
+  route(tokens, experts, options_, routes, chosen, context, pieces.take(choices),
         [&](int, std::size_t t) { return all + t * experts; });
 }
 

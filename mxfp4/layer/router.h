@@ -1,10 +1,12 @@
 // The router of a mixture of experts: which of them a token goes to, and with which weights.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "mxfp4/base/context.h"
+#include "mxfp4/layer/dense_linear.h"
 #include "mxfp4/tensor/view.h"
 
 namespace mxfp4 {
@@ -56,9 +58,10 @@ class Router {
   /// Throws Error invalid_argument for other shapes and dtypes, and options that E experts do not allow.
   Router(const DenseView& weight, const DenseView& bias, RouterOptions options);
 
-  std::int64_t experts() const noexcept { return experts_; }  ///< E
-  std::int64_t columns() const noexcept { return columns_; }  ///< H
+  std::int64_t experts() const noexcept { return weight_.rows(); }     ///< E
+  std::int64_t columns() const noexcept { return weight_.columns(); }  ///< H
   int top_k() const noexcept { return options_.top_k; }
+  std::size_t memory() const noexcept { return weight_.memory(); }  ///< bytes that it owns
   const RouterOptions& options() const noexcept { return options_; }
 
   /// x is [..., H]: one row per token.
@@ -70,13 +73,9 @@ class Router {
 
  private:
   void run(const DenseView& x, const Routes& routes, int threads, bool chosen) const;
-  void product(const DenseView& x, float* floats, float* out, const Context& context) const;
-  Context context(std::size_t tokens, int threads) const noexcept;
 
-  std::int64_t experts_ = 0, columns_ = 0;
-  std::vector<float> weight_, bias_;
+  DenseLinear weight_;
   RouterOptions options_;
-  Isa isa_;
 };
 
 }  // namespace mxfp4

@@ -204,7 +204,7 @@ TEST(Router, NamesWhatIsWrong) {
   };
   const DenseView weight = dense_view(values.data(), Dtype::f32, {4, 16});
   EXPECT_EQ(made(dense_view(values.data(), Dtype::f32, {64}), {}),
-            "router: the weight has shape [64], not [E, H]");
+            "router: the weight has shape [64], not [N, K]");
   EXPECT_EQ(made(weight, dense_view(values.data(), Dtype::f32, {5})),
             "router: the bias has shape [5], not [4]");
   EXPECT_EQ(made(dense_view(values.data(), Dtype::i32, {4, 16}), {}),

@@ -38,7 +38,7 @@ class AlignedMemory {
 };
 
 /// What a thread keeps memory for: calls within a call need other memory than it.
-enum class Kept { call, routes, mlp };
+enum class Kept { call, routes, mlp, dense, shared };
 
 /// Memory of the calling thread that is kept from call to call, so that a layer allocates only until it has
 /// seen its largest batch. What was there before is lost. Null if there is none.
@@ -47,7 +47,7 @@ inline std::byte* workspace(std::size_t bytes, Kept kept) {
     AlignedMemory memory;
     std::size_t size = 0;
   };
-  thread_local Piece pieces[3];
+  thread_local Piece pieces[5];
   Piece& piece = pieces[static_cast<int>(kept)];
   if (piece.size < bytes || piece.size == 0) {
     piece = {};
