@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <random>
 #include <set>
 
@@ -163,48 +162,55 @@ class Rest {
   std::vector<Line> lines_;
 };
 
-std::vector<double> product(const Mxfp4View& matrix, const std::vector<double>& x,
-                            const std::vector<std::size_t>& rows) {
-  std::vector<double> y;
+struct Product {
+  double sum = 0, magnitude = 0;  ///< of w * x
+};
+
+/// Some rows of a matrix times x.
+std::vector<Product> product(const Mxfp4View& matrix, const std::vector<double>& x,
+                             const std::vector<std::size_t>& rows) {
+  std::vector<Product> y;
   std::vector<float> w(x.size());
   for (const std::size_t row : rows) {
     const std::size_t blocks = static_cast<std::size_t>(matrix.blocks_per_row());
     dequantize({matrix.codes + row * blocks * 16, matrix.scales + row * blocks, {1, matrix.shape[1]}},
                Dtype::f32, w.data());
-    double sum = 0;
-    for (std::size_t k = 0; k < x.size(); ++k) sum += double{w[k]} * x[k];
-    y.push_back(sum);
+    Product& out = y.emplace_back();
+    for (std::size_t k = 0; k < x.size(); ++k) {
+      out.sum += double{w[k]} * x[k];
+      out.magnitude += std::abs(double{w[k]} * x[k]);
+    }
   }
   return y;
 }
 
-/// The last output against double precision, in rows and tokens at even distances: rms(y - ref) / rms(ref).
-double norm_of_error(const Model& model, const BenchModel& weights, const BenchTokens& tokens) {
+/// The last output against double precision, in rows and tokens at even distances. Its sum is that of the
+/// down projection: all experts have the same weights, and those of a token's routes are 1 together.
+OutputErrors errors_of(const Model& model, const BenchModel& weights, const BenchTokens& tokens) {
   const GatedUnit unit = weights.unit();
   const std::size_t inner = model.intermediate;
-  double difference = 0, reference = 0;
+  OutputErrors errors;
   for (const std::size_t t : evenly_spaced(tokens.tokens, kSampledTokens)) {
     std::vector<float> in(model.hidden), out(model.hidden);
     const auto row = static_cast<std::int64_t>(t);
     copy_rows_f32(tokens.x, row, row + 1, in.data());
     copy_rows_f32(tokens.y, row, row + 1, out.data());
-    const std::vector<double> both =
+    const std::vector<Product> both =
         product(weights.first(0), {in.begin(), in.end()}, evenly_spaced(2 * inner, 2 * inner));
     std::vector<double> activated;
     for (std::size_t i = 0; i < inner; ++i) {
       const double limit = double{unit.limit};
-      const double gate = std::min(both[model.alternate ? 2 * i : i], limit);
-      const double up = std::clamp(both[model.alternate ? 2 * i + 1 : inner + i], -limit, limit);
+      const double gate = std::min(both[model.alternate ? 2 * i : i].sum, limit);
+      const double up = std::clamp(both[model.alternate ? 2 * i + 1 : inner + i].sum, -limit, limit);
       activated.push_back(gate / (1 + std::exp(-double{unit.alpha} * gate)) * (up + double{unit.beta}));
     }
     const std::vector<std::size_t> rows = evenly_spaced(model.hidden, kSampledRows);
-    const std::vector<double> expected = product(weights.down(0), activated, rows);
+    const std::vector<Product> expected = product(weights.down(0), activated, rows);
     for (std::size_t i = 0; i < rows.size(); ++i) {
-      difference += std::pow(double{out[rows[i]]} - expected[i], 2);
-      reference += expected[i] * expected[i];
+      errors.add(double{out[rows[i]]}, expected[i].sum, expected[i].magnitude);
     }
   }
-  return std::sqrt(difference / reference);
+  return errors;
 }
 
 }  // namespace
@@ -253,8 +259,7 @@ BenchReport bench_experts(const BenchOptions& options) {
                 {"rest_percent", rest_percent}};
   layer.name = model.name;
   layer.bytes = static_cast<double>(bytes);
-  layer.error = std::numeric_limits<double>::quiet_NaN();
-  layer.norm = norm_of_error(model, weights, tokens);
+  layer.errors = errors_of(model, weights, tokens);
   BenchReport report = layer_report(options, layer, Limits(context, std::move(timed)));
   report.table.row(
       {{"router, gated unit and sum"}, {}, {}, {fmt::format("{:.1f} % of the time", rest_percent)}});

@@ -42,6 +42,21 @@ std::vector<std::size_t> evenly_spaced(std::size_t count, std::size_t most) {
   return chosen;
 }
 
+void OutputErrors::add(double y, double reference, double magnitude) {
+  const double error = y - reference;
+  if (magnitude > 0) relative_ += error / magnitude * (error / magnitude);
+  difference_ += error * error;
+  reference_ += reference * reference;
+  ++count_;
+}
+
+double OutputErrors::relative() const {
+  return std::sqrt(relative_ / count_);
+}
+double OutputErrors::norm() const {
+  return std::sqrt(difference_ / reference_);
+}
+
 BenchReport layer_report(const BenchOptions& options, const BenchedLayer& layer, const Limits& limits) {
   const char* const activation = kActivations[static_cast<std::size_t>(options.activation)];
   const double seconds = layer.timed.median(), bytes = layer.bytes, operations = layer.timed.work;
@@ -71,9 +86,9 @@ BenchReport layer_report(const BenchOptions& options, const BenchedLayer& layer,
                  {"percent_of_read_bandwidth", percent_of(bytes, limits.read())},
                  {"percent_of_int8_peak", percent_of(operations, limits.int8_dots())},
                  {"percent_of_f32_peak", percent_of(operations, limits.f32_fmas())},
-                 {"relative_error_norm", finite_or_null(layer.norm)},
+                 {"relative_error", finite_or_null(layer.errors.relative())},
+                 {"relative_error_norm", finite_or_null(layer.errors.norm())},
                  {"weight_bytes", static_cast<std::uint64_t>(bytes)}});
-  if (!std::isnan(layer.error)) result["relative_error"] = finite_or_null(layer.error);
   report.json = {
       {"results", Json::array({result})}, {"limits", limits.to_json()}, {"warnings", report.warnings}};
 
@@ -84,11 +99,8 @@ BenchReport layer_report(const BenchOptions& options, const BenchedLayer& layer,
        {number(bytes / seconds)},
        {number(operations / seconds)},
        {fmt::format("{:.0f} %", 100 * limit.seconds / seconds)}});
-  if (std::isnan(layer.error)) {
-    report.table.row({{"error, of the outputs' norm"}, {}, {}, {fmt::format("{:.2g}", layer.norm)}});
-  } else {
-    report.table.row({{"error, of the sum of magnitudes"}, {}, {}, {fmt::format("{:.2g}", layer.error)}});
-  }
+  report.table.row(
+      {{"error, of the sum of magnitudes"}, {}, {}, {fmt::format("{:.2g}", layer.errors.relative())}});
   report.table.row(
       {{limits.read().name}, {number(limits.read().rate())}, {}, {limit.reads ? "the limit" : ""}});
   for (const Timed* peak : {&limits.int8_dots(), &limits.f32_fmas()}) {

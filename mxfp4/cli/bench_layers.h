@@ -28,14 +28,24 @@ struct BenchTokens {
 /// Of so many rows or tokens, at most `most` at even distances, the last among them.
 std::vector<std::size_t> evenly_spaced(std::size_t count, std::size_t most);
 
+/// How far outputs y = sum of w * x lie from a reference in double precision.
+class OutputErrors {
+ public:
+  void add(double y, double reference, double magnitude);
+  double relative() const;  ///< rms((y - ref) / sum |w * x|)
+  double norm() const;      ///< rms(y - ref) / rms(ref)
+
+ private:
+  double relative_ = 0, difference_ = 0, reference_ = 0, count_ = 0;
+};
+
 /// A layer that was timed.
 struct BenchedLayer {
   Json json;         ///< what it was, which the figures are added to
   std::string name;  ///< of its row
   double bytes = 0;  ///< of the weights that it reads
   Timed timed;       ///< its work: operations
-  double error = 0;  ///< rms((y - ref) / sum |w * x|), NaN if that was not computed
-  double norm = 0;   ///< rms(y - ref) / rms(ref)
+  OutputErrors errors;
 };
 
 /// Its rates, and how much of the roofline they are.

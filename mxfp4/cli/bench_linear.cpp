@@ -11,15 +11,11 @@ namespace mxfp4::cli {
 namespace {
 
 constexpr std::size_t kSampledRows = 64, kSampledTokens = 8;
-struct Errors {
-  double relative = 0;  ///< rms((y - ref) / sum |w * x|)
-  double norm = 0;      ///< rms(y - ref) / rms(ref)
-};
 
 // The last output computed against double precision, in rows and tokens at even distances.
-Errors errors_of(const BenchWeights& weights, const BenchTokens& activations) {
+OutputErrors errors_of(const BenchWeights& weights, const BenchTokens& activations) {
   std::vector<float> x(weights.columns), y(weights.rows);
-  double relative = 0, difference = 0, reference = 0, count = 0;
+  OutputErrors errors;
   const std::vector<std::size_t> rows = evenly_spaced(weights.rows, kSampledRows);
   std::vector<std::vector<float>> w;
   for (const std::size_t row : rows) w.push_back(weights.row(row));
@@ -34,14 +30,10 @@ Errors errors_of(const BenchWeights& weights, const BenchTokens& activations) {
         sum += product;
         magnitude += std::abs(product);
       }
-      const double error = double{y[rows[i]]} - sum;
-      if (magnitude > 0) relative += error / magnitude * (error / magnitude);
-      difference += error * error;
-      reference += sum * sum;
-      ++count;
+      errors.add(double{y[rows[i]]}, sum, magnitude);
     }
   }
-  return {std::sqrt(relative / count), std::sqrt(difference / reference)};
+  return errors;
 }
 
 }  // namespace
@@ -72,9 +64,7 @@ BenchReport bench_linear(const BenchOptions& options) {
                 {"cols", weights.columns},
                 {"weight_copies", weights.rotation.copies()}};
   layer.bytes = static_cast<double>(weights.bytes());
-  const Errors errors = errors_of(weights, activations);
-  layer.error = errors.relative;
-  layer.norm = errors.norm;
+  layer.errors = errors_of(weights, activations);
   BenchReport report = layer_report(options, layer, Limits(context, std::move(timed)));
   if (weights.rotation.fits_cache()) {
     report.warnings.push_back(
