@@ -158,48 +158,6 @@ def test_models_that_do_not_fit_are_refused(tmp_path):
         drop_in.from_pretrained(TINY / "hf-mxfp4", device_map="cuda")
 
 
-@pytest.fixture(scope="module")
-def expanded():
-    """The same weights in plain modules."""
-    config = transformers.AutoConfig.from_pretrained(TINY / "hf-mxfp4")
-    del config.quantization_config
-    return transformers.GptOssForCausalLM.from_pretrained(TINY / "bf16", config=config, dtype=torch.float32)
-
-
-def test_gradients_reach_inputs_and_routing_weights(model, expanded):
-    ours, theirs = model.model.layers[1].mlp.experts, expanded.model.layers[1].mlp.experts
-    generator = torch.Generator().manual_seed(1)
-    ids = torch.stack([torch.randperm(6, generator=generator)[:4] for _ in range(7)])
-    grads = []
-    for experts in (ours, theirs):
-        x = torch.randn(7, 64, generator=generator.manual_seed(2), requires_grad=True)
-        weights = torch.rand(7, 4, generator=generator.manual_seed(3)).requires_grad_()
-        (experts(x, ids, weights) * torch.randn(7, 64, generator=generator.manual_seed(4))).sum().backward()
-        grads.append((x.grad, weights.grad))
-    for mine, reference in zip(*grads, strict=True):
-        assert distance(mine, reference) < 1e-5
-
-
-def test_attention_can_be_trained_beside_frozen_experts(expanded, expected):
-    model = drop_in.from_pretrained(TINY / "hf-mxfp4", dtype=torch.float32)
-    ids = expected["plain.input_ids"].long()
-    grads = []
-    for each in (model, expanded):
-        each.zero_grad()
-        each(input_ids=ids, labels=ids).loss.backward()
-        grads.append(each.model.layers[0].self_attn.q_proj.weight.grad)
-    assert distance(*grads) < 1e-4
-
-
-def test_compiled_it_is_the_same(model):
-    layer = model.model.layers[0].mlp.experts
-    x, ids, weights = torch.randn(5, 64), torch.tensor([[0, 2]] * 5), torch.rand(5, 2)
-    compiled = torch.compile(lambda *args: layer(*args) * 2, backend="aot_eager", fullgraph=True)
-    with torch.no_grad():
-        assert torch.equal(compiled(x, ids, weights), layer(x, ids, weights) * 2)
-    torch.library.opcheck(torch.ops.mxfp4.experts.default, (x, ids, weights, layer._number))
-
-
 def test_experts_of_other_ranks_add_nothing(model):
     layer = model.model.layers[0].mlp.experts
     x, weights = torch.randn(3, 64), torch.rand(3, 2)

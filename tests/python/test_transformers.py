@@ -2,6 +2,7 @@
 
 import copy
 import io
+import shutil
 
 import numpy as np
 import pytest
@@ -134,12 +135,36 @@ def test_a_state_dict_brings_the_weights_over(model):
     assert torch.equal(copy.deepcopy(model)(ids), model(ids))
 
 
-def test_compiling_changes_nothing(model):
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_compiled_as_one_graph_the_model_is_the_same(backend: str, model):
     quantize_model(model)
+    compiled = torch.compile(model, backend=backend, fullgraph=True)
     ids = torch.tensor(IDS)
     with torch.no_grad():
-        compiled = torch.compile(model, backend="eager")(ids)
-        assert torch.equal(compiled, model(ids))
+        assert torch.equal(compiled(ids), model(ids))
+    gradients = []
+    for each in (compiled, model):
+        model.zero_grad()
+        each(ids).square().sum().backward()
+        gradients.append(model.embed_tokens.weight.grad.clone())
+    assert gradients[0].any() and torch.equal(*gradients)
+
+
+def test_inductor_takes_a_layer_for_an_operator():
+    if shutil.which("g++") is None:
+        pytest.skip("inductor compiles C++, and there is no g++")
+    layer = QuantizedLinear(mxfp4.quantize(torch.randn(64, 32)), torch.randn(64))
+    compiled = torch.compile(lambda x: layer(x * 2) + 1, fullgraph=True)
+    x = torch.randn(3, 32, requires_grad=True)
+    y = compiled(x)
+    assert torch.equal(y, layer(x * 2) + 1)
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, 2 * layer.tensor().torch().sum(0).expand(3, 32), rtol=1e-5, atol=1e-4)
+
+
+def test_the_operator_is_what_torch_asks_of_one():
+    layer = QuantizedLinear(mxfp4.quantize(torch.randn(64, 40)))
+    torch.library.opcheck(torch.ops.mxfp4.linear.default, (torch.randn(2, 3, 40, requires_grad=True), layer._number))
 
 
 def test_another_dtype_of_the_model_is_that_of_its_outputs(model):

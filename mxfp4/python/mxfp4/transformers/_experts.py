@@ -1,9 +1,7 @@
-"""The experts of a mixture as a torch module: a custom operator, so that torch.compile and autograd know it."""
+"""The experts of a mixture as a torch module."""
 
 from __future__ import annotations
 
-import itertools
-import weakref
 from typing import Any
 
 import numpy as np
@@ -12,38 +10,33 @@ from torch import nn
 
 import mxfp4
 from mxfp4._arrays import torch_bytes
-
-# Operators take tensors and numbers; the layers behind them are found by number.
-_layers: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
-_numbers = itertools.count(1)
+from mxfp4.transformers._operators import KernelModule, differentiate, module, operator
 
 
-def _numbered(module: nn.Module) -> int:
-    number = next(_numbers)
-    _layers[number] = module
-    return number
+def _experts(x: torch.Tensor, ids: torch.Tensor, weights: torch.Tensor, number: int) -> torch.Tensor:
+    return module(number).kernel(x, ids, weights)  # type: ignore[no-any-return]
 
 
-@torch.library.custom_op("mxfp4::experts", mutates_args=(), device_types="cpu")
-def experts_op(x: torch.Tensor, ids: torch.Tensor, weights: torch.Tensor, layer: int) -> torch.Tensor:
-    return _layers[layer].kernel(x, ids, weights)  # type: ignore[no-any-return]
+def _experts_gradient(
+    x: torch.Tensor, ids: torch.Tensor, weights: torch.Tensor, grad: torch.Tensor, number: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return module(number).gradients(x, ids, weights, grad)  # type: ignore[no-any-return]
 
 
-@experts_op.register_fake
-def _(x: torch.Tensor, ids: torch.Tensor, weights: torch.Tensor, layer: int) -> torch.Tensor:
-    return torch.empty_like(x)
+experts_op = operator("experts", _experts, lambda x, ids, weights, number: torch.empty_like(x))
+gradient_op = operator(
+    "experts_gradient",
+    _experts_gradient,
+    lambda x, ids, weights, grad, number: (torch.empty_like(x), torch.empty_like(weights)),
+)
 
 
-def _keep_experts(ctx: Any, inputs: Any, output: Any) -> None:
-    x, ids, weights, ctx.layer = inputs
-    ctx.save_for_backward(x, ids, weights)
+def _gradient(*arguments: Any) -> tuple[Any, ...]:
+    to_x, to_weights = gradient_op(*arguments)
+    return to_x, None, to_weights
 
 
-def _experts_backward(ctx: Any, grad: torch.Tensor) -> Any:
-    return *_layers[ctx.layer].gradients(*ctx.saved_tensors, grad), None
-
-
-experts_op.register_autograd(_experts_backward, setup_context=_keep_experts)
+differentiate(experts_op, _gradient, keep=True)
 
 
 def _frozen(array: np.ndarray[Any, Any] | torch.Tensor) -> nn.Parameter:
@@ -51,7 +44,7 @@ def _frozen(array: np.ndarray[Any, Any] | torch.Tensor) -> nn.Parameter:
     return nn.Parameter(tensor, requires_grad=False)
 
 
-class QuantizedExperts(nn.Module):
+class QuantizedExperts(KernelModule):
     """The experts of a mixture in place of transformers' own: forward(hidden_states [T, H], ids [T, k], weights [T, k]).
 
     Its parameters have the names and bytes of gpt-oss's checkpoints: gate_up_proj_blocks [E, 2I, H/32, 16],
@@ -82,8 +75,6 @@ class QuantizedExperts(nn.Module):
         self.interleaved = interleaved
         self.activation = activation
         self.pack = pack
-        self._layer: mxfp4.Experts | None = None
-        self._number = _numbered(self)
         for name, rows, columns in (
             ("gate_up_proj", 2 * intermediate_size, hidden_size),
             ("down_proj", hidden_size, intermediate_size),
@@ -131,55 +122,51 @@ class QuantizedExperts(nn.Module):
     def kernel(self, x: torch.Tensor, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         if self._layer is None:
             self.ready()
-        assert self._layer is not None
         self._layer.activation = self.activation
         # transformers' expert parallelism calls an expert of another rank num_experts.
         local = torch.where(ids == self.num_experts, -1, ids)
-        with torch.no_grad():
-            return self._layer(x, local, weights)
+        return self._layer(x.detach(), local, weights)  # type: ignore[no-any-return]
 
     def forward(self, hidden_states: torch.Tensor, router_indices: torch.Tensor, routing_weights: torch.Tensor) -> torch.Tensor:
-        if hidden_states.device.type != "cpu":
-            raise ValueError(f"experts: x lives on {hidden_states.device}: this computes on the CPU")
         rows = hidden_states.reshape(-1, self.hidden_size)
-        y = experts_op(rows, router_indices, routing_weights, self._number)
-        return y.reshape(hidden_states.shape)  # type: ignore[no-any-return]
+        return self.compute(experts_op, rows, router_indices, routing_weights).reshape(hidden_states.shape)
 
     def gradients(
         self, x: torch.Tensor, ids: torch.Tensor, weights: torch.Tensor, grad: torch.Tensor
-    ) -> tuple[torch.Tensor, None, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Of x and weights: one expert after the other is expanded, and its part computed again in f32."""
         to_x, to_weights = torch.zeros_like(x, dtype=torch.float32), torch.zeros_like(weights, dtype=torch.float32)
         for expert in torch.unique(ids).tolist():
-            if not 0 <= expert < self.num_experts:
-                continue
-            tokens, slots = torch.where(ids == expert)
-            with torch.enable_grad():
-                part = x[tokens].float().detach().requires_grad_()
-                share = weights[tokens, slots].float().detach().requires_grad_()
-                y = self._expanded(part, expert) * share[:, None]
-                of_part, of_share = torch.autograd.grad(y, (part, share), grad[tokens].float())
-            to_x.index_add_(0, tokens, of_part)
-            to_weights[tokens, slots] = of_share
-        return to_x.to(x.dtype), None, to_weights.to(weights.dtype)
+            if 0 <= expert < self.num_experts:
+                tokens, slots = torch.where(ids == expert)
+                part, share = x[tokens].float(), weights[tokens, slots].float()
+                of_part, of_share = self._gradients_of(expert, part, share[:, None], grad[tokens].float())
+                to_x.index_add_(0, tokens, of_part)
+                to_weights[tokens, slots] = of_share
+        return to_x.to(x.dtype), to_weights.to(weights.dtype)
 
-    def _expanded(self, x: torch.Tensor, expert: int) -> torch.Tensor:
-        def projection(name: str, x: torch.Tensor) -> torch.Tensor:
-            bias = self.bias(name)
-            return nn.functional.linear(x, self.tensor(name, expert).torch(), None if bias is None else bias[expert].float())
+    def _gradients_of(
+        self, expert: int, x: torch.Tensor, share: torch.Tensor, grad: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of share * down(h), h = g sigmoid(alpha g) (u + beta), g and u cut at the limit: of x and of share.
 
+        dh = share W^T grad, dg = dh (u + beta) sigmoid (1 + alpha g (1 - sigmoid)), du = dh g sigmoid.
+        """
         alpha, beta, limit = self.unit
-        both = projection("gate_up_proj", x)
+        weight, bias = self.tensor("gate_up_proj", expert).torch(), self.bias("gate_up_proj")
+        both = nn.functional.linear(x, weight, None if bias is None else bias[expert].float())
         gate, up = (both[..., ::2], both[..., 1::2]) if self.interleaved else both.chunk(2, dim=-1)
-        gate, up = gate.clamp(max=limit), up.clamp(-limit, limit)
-        return projection("down_proj", gate * torch.sigmoid(alpha * gate) * (up + beta))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_layer": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._number = _numbered(self)
+        g, u = gate.clamp(max=limit), up.clamp(-limit, limit)
+        sigmoid = torch.sigmoid(alpha * g)
+        to_h, bias = grad @ self.tensor("down_proj", expert).torch(), self.bias("down_proj")
+        of_share = (to_h * g * sigmoid * (u + beta)).sum(-1)
+        if bias is not None:
+            of_share += grad @ bias[expert].float()
+        to_h *= share
+        to_gate = to_h * (u + beta) * sigmoid * (1 + alpha * g * (1 - sigmoid)) * (gate <= limit)
+        to_up = to_h * g * sigmoid * (up.abs() <= limit)
+        of_both = torch.stack((to_gate, to_up), -1 if self.interleaved else -2).flatten(-2)
+        return of_both @ weight, of_share
 
     def extra_repr(self) -> str:
         return (

@@ -8,16 +8,32 @@ import torch
 
 from mxfp4._linear import Linear
 from mxfp4._tensor import Tensor, dequantize
+from mxfp4.transformers._operators import KernelModule, differentiate, module, operator
 
 ROWS = 1024  # of a weight that are expanded at a time for a gradient
 
 
-class QuantizedLinear(torch.nn.Module):
+def _linear(x: torch.Tensor, number: int) -> torch.Tensor:
+    return module(number).kernel(x)  # type: ignore[no-any-return]
+
+
+def _linear_gradient(grad: torch.Tensor, number: int) -> torch.Tensor:
+    return module(number).gradient(grad)  # type: ignore[no-any-return]
+
+
+linear_op = operator("linear", _linear, lambda x, number: x.new_empty((*x.shape[:-1], module(number).out_features)))
+gradient_op = operator(
+    "linear_gradient", _linear_gradient, lambda grad, number: grad.new_empty((*grad.shape[:-1], module(number).in_features))
+)
+differentiate(linear_op, lambda grad, number: (gradient_op(grad, number),), keep=False)
+
+
+class QuantizedLinear(KernelModule):
     """torch.nn.Linear with its weight in MXFP4: y = x W^T + bias.
 
     Buffers `codes` [N, ceil(K/32) * 16] and `scales` [N, ceil(K/32)], both uint8, stand in place of `weight`, also in a
-    state dict. The weight and the bias are frozen; a gradient goes through to x. Under torch.compile the layer is called
-    as it is.
+    state dict. The weight and the bias are frozen; a gradient goes through to x. torch.compile takes the layer for one
+    operator.
 
     t, bias
         A Tensor [N, K], and N values or None.
@@ -45,7 +61,6 @@ class QuantizedLinear(torch.nn.Module):
         self.register_buffer("scales", torch.from_numpy(t.scales))
         frozen = None if bias is None else torch.nn.Parameter(bias.detach(), requires_grad=False)
         self.register_parameter("bias", frozen)
-        self._layer: tuple[Any, Linear] | None = None
 
     def tensor(self) -> Tensor:
         """The weight, over the buffers' memory."""
@@ -58,38 +73,24 @@ class QuantizedLinear(torch.nn.Module):
         if self._layer is None or self._layer[0] != state:
             options = {"activation": self.activation, "pack": self.pack, "threads": self.threads}
             self._layer = (state, Linear(self.tensor(), self.bias, **options))  # type: ignore[arg-type]
-        return self._layer[1]
+        return self._layer[1]  # type: ignore[no-any-return]
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [..., K] in float32, float16 or bfloat16; returns [..., N] of the same dtype."""
-        if torch.is_grad_enabled() and x.requires_grad:
-            return _Product.apply(x, self)  # type: ignore[no-any-return,no-untyped-call]
-        return self.layer()(x)
+        return self.compute(linear_op, x)
+
+    def kernel(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer()(x.detach())
+
+    def gradient(self, grad: torch.Tensor) -> torch.Tensor:
+        """The exact one of x, in x's dtype, whatever the activation was rounded to."""
+        result = grad.new_zeros((*grad.shape[:-1], self.in_features))
+        for begin in range(0, self.out_features, ROWS):
+            rows = slice(begin, begin + ROWS)
+            weight = dequantize(self.codes[rows], self.scales[rows], dtype=grad.dtype)[:, : self.in_features]
+            result += grad[..., rows] @ weight
+        return result
 
     def extra_repr(self) -> str:
         bias = self.bias is not None
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={bias}, mxfp4"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_layer": None}
-
-
-class _Product(torch.autograd.Function):
-    """The product, and its gradient: the exact one of x, in x's dtype, whatever the activation was rounded to."""
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, module: QuantizedLinear) -> torch.Tensor:
-        ctx.weight = module.tensor()
-        return module.layer()(x.detach())
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        codes, scales = torch.from_numpy(ctx.weight.codes), torch.from_numpy(ctx.weight.scales)
-        columns = ctx.weight.shape[1]
-        result = gradient.new_zeros((*gradient.shape[:-1], columns))
-        for begin in range(0, len(codes), ROWS):
-            rows = slice(begin, begin + ROWS)
-            weight = dequantize(codes[rows], scales[rows], dtype=gradient.dtype)[:, :columns]
-            result += gradient[..., rows] @ weight
-        return result, None
