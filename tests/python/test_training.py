@@ -115,3 +115,37 @@ def test_a_whole_model_compiles_as_one_graph(model, ids):
     with torch.no_grad():
         compiled = torch.compile(model, backend="eager", fullgraph=True)
         assert torch.equal(compiled(input_ids=ids, use_cache=False).logits, model(input_ids=ids, use_cache=False).logits)
+
+
+def lora(model, **options):
+    peft = pytest.importorskip("peft", reason="peft is not installed")
+    return peft.get_peft_model(model, peft.LoraConfig(r=4, task_type="CAUSAL_LM", **options))
+
+
+def test_adapters_on_attention_learn_through_the_experts(ids):
+    model = lora(drop_in.from_pretrained(TINY / "hf-mxfp4", dtype=torch.float32), target_modules=["q_proj", "v_proj"])
+    adapters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    assert adapters and all("lora_" in name for name in adapters)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer, losses = torch.optim.Adam(adapters.values(), 1e-2), []
+    for _ in range(8):
+        loss = model(input_ids=ids, labels=ids).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0]
+    changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert changed == set(adapters)  # those of the first layer, too, whose gradients come through all experts
+
+
+def test_adapters_on_what_is_quantised_are_refused_by_name():
+    model = drop_in.from_pretrained(TINY / "hf-mxfp4", dtype=torch.float32)
+    with pytest.raises(ValueError, match=r"QuantizedExperts\(.*is not supported"):
+        lora(model, target_modules=["experts"])
+    with pytest.warns(RuntimeWarning, match="no parameter was matched"):
+        lora(model, target_modules=["q_proj"], target_parameters=["mlp.experts.gate_up_proj"])
+    layers = torch.nn.Sequential(torch.nn.Linear(32, 32), torch.nn.Linear(32, 32))
+    drop_in.quantize_model(layers)
+    with pytest.raises(ValueError, match=r"QuantizedLinear\(.*is not supported"):
+        lora(layers, target_modules=["0"])
