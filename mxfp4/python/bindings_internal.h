@@ -11,6 +11,7 @@ void bind_experts(nanobind::module_& m);
 void bind_checkpoint(nanobind::module_& m);
 void bind_selection(nanobind::module_& m);
 void bind_jobs(nanobind::module_& m);
+void bind_convert(nanobind::module_& m);
 void bind_info(nanobind::module_& m);
 
 }  // namespace mxfp4::python

@@ -90,8 +90,8 @@ nb::dict quantize_checkpoint(const Path& source, const Path& out, std::string_vi
                              std::optional<std::string_view> scale, std::string_view nonfinite,
                              const std::string& format, const Strings& include, const Strings& exclude,
                              const Strings& rules, const Path& reference, const Path& imatrix, bool card,
-                             int threads, std::uint64_t max_memory, bool overwrite, bool resume, bool dry_run,
-                             nb::handle progress) {
+                             int threads, std::uint64_t max_memory, std::uint64_t max_shard, bool overwrite,
+                             bool resume, bool dry_run, nb::handle progress) {
   job::QuantizeRequest request;
   request.in = source;
   request.out = out;
@@ -105,6 +105,7 @@ nb::dict quantize_checkpoint(const Path& source, const Path& out, std::string_vi
   request.card = card;
   request.options.threads = context_of(threads).threads;
   request.options.max_memory = max_memory;
+  request.options.max_shard = max_shard;
   request.options.overwrite = overwrite;
   request.options.resume = resume;
   const job::QuantizeReport report = run_job(request.options, progress, [&] {
@@ -153,8 +154,8 @@ void bind_jobs(nb::module_& m) {
   m.def("quantize_checkpoint", &quantize_checkpoint, nb::arg("source"), nb::arg("out"), nb::arg("preset"),
         nb::arg("scale").none(), nb::arg("nonfinite"), nb::arg("format"), nb::arg("include"),
         nb::arg("exclude"), nb::arg("rules"), nb::arg("reference"), nb::arg("imatrix"), nb::arg("card"),
-        nb::arg("threads"), nb::arg("max_memory"), nb::arg("overwrite"), nb::arg("resume"),
-        nb::arg("dry_run"), nb::arg("progress").none());
+        nb::arg("threads"), nb::arg("max_memory"), nb::arg("max_shard"), nb::arg("overwrite"),
+        nb::arg("resume"), nb::arg("dry_run"), nb::arg("progress").none());
   m.def("save", &save, nb::arg("out"), nb::arg("quantized").noconvert(), nb::arg("dense").noconvert(),
         nb::arg("convention"), nb::arg("config"), nb::arg("overwrite"), nb::arg("progress").none());
 }

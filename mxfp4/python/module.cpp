@@ -40,6 +40,7 @@ NB_MODULE(_core, m) {
   bind_checkpoint(m);
   bind_selection(m);
   bind_jobs(m);
+  bind_convert(m);
   bind_info(m);
 }
 

@@ -200,12 +200,67 @@ def test_what_stands_there_is_replaced_only_if_asked_for(tmp_path: Path, rng):
     assert list(mxfp4.open(path)) == ["v"]
 
 
-def test_elements_that_share_a_byte_are_shown_as_bytes(tmp_path: Path):
-    data = np.arange(16, dtype=np.uint8)
-    header = json.dumps({"w": {"dtype": "F4", "shape": [1, 32], "data_offsets": [0, 16]}}).encode()
-    path = tmp_path / "x.safetensors"
-    path.write_bytes(len(header).to_bytes(8, "little") + header + data.tobytes())
-    np.testing.assert_array_equal(mxfp4.open(path)["w"], data)
+def write_f4(path: Path, **tensors) -> None:
+    """A file of F4, F6 and F8_E8M0, which safetensors' numpy writer does not know: name -> (dtype, shape, bytes)."""
+    header, data = {}, b""
+    for name, (dtype, shape, value) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + value.nbytes]}
+        data += value.tobytes()
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
+def test_f4_beside_its_scales_is_one_tensor(tmp_path: Path):
+    codes, scales = np.arange(64, dtype=np.uint8).reshape(2, 32), np.array([[126, 127], [128, 255]], np.uint8)
+    write_f4(tmp_path / "x.safetensors", **{"w.weight": ("F4", [2, 64], codes), "w.weight_scale": ("F8_E8M0", [2, 2], scales)})
+    model = mxfp4.open(tmp_path / "x.safetensors")
+    assert list(model) == ["w.weight"] and model.convention == "native"
+    np.testing.assert_array_equal(model["w.weight"].codes, codes)
+    np.testing.assert_array_equal(model["w.weight"].scales, scales)
+    mxfp4.save(tmp_path / "y.safetensors", dict(model), convention="native")
+    header = (tmp_path / "y.safetensors").read_bytes()
+    assert b'"w.weight":{"dtype":"F4","shape":[2,64]' in header and b'"w.weight_scale":{"dtype":"F8_E8M0","shape":[2,2]' in header
+    np.testing.assert_array_equal(mxfp4.open(tmp_path / "y.safetensors")["w.weight"].codes, codes)
+
+
+def test_elements_that_share_a_byte_and_have_no_scales_are_bytes(tmp_path: Path):
+    data, path = np.arange(24, dtype=np.uint8), tmp_path / "x.safetensors"
+    write_f4(path, w=("F4", [3, 16], data), odd=("F4", [16, 3], data), six=("F6_E2M3", [4, 8], data))
+    model = mxfp4.open(path)
+    np.testing.assert_array_equal(model["w"], data.reshape(3, 8))
+    np.testing.assert_array_equal(model["odd"], data)
+    np.testing.assert_array_equal(model["six"], data)
+
+
+@pytest.mark.parametrize("file", ["mxfp4", "llama-quantize"])
+def test_a_gguf_file_holds_the_same_tensors(file: str, models: Path):
+    gguf = mxfp4.open(models / f"tiny-gpt-oss/gguf/{file}.gguf")
+    assert gguf.convention == "gguf" and gguf.config["model_type"] == "gpt_oss"
+    for name, t in mxfp4.open(models / "tiny-gpt-oss/hf-mxfp4").items():
+        if not isinstance(t, mxfp4.Tensor) or ("layers.2" in name and file == "llama-quantize"):  # another expert there
+            continue
+        rows = {"down": slice(None)} if name.endswith("down_proj") else {"gate": slice(0, None, 2), "up": slice(1, None, 2)}
+        for part, of_t in rows.items():
+            again = gguf[f"{name.rpartition('.')[0]}.{part}_proj"]
+            np.testing.assert_array_equal(again.dequantize(), t.dequantize()[:, of_t])  # llama-quantize writes no -0
+            if file == "mxfp4":
+                np.testing.assert_array_equal(again.codes, t.codes[:, of_t])
+                np.testing.assert_array_equal(again.scales, t.scales[:, of_t])
+
+
+def test_weights_in_another_quantisation_come_as_their_values(models: Path):
+    """llama.cpp's Q8_0, which is the nearest of 8 bits, and DeepSeek's FP8 in tiles with their scales."""
+    dense = mxfp4.open(models / "tiny-gpt-oss/bf16")["model.layers.0.self_attn.q_proj.weight"].astype(np.float32)
+    q8 = mxfp4.open(models / "tiny-gpt-oss/gguf/llama-quantize.gguf")["model.layers.0.self_attn.q_proj.weight"]
+    assert q8.dtype == np.float32 and q8.flags.writeable
+    assert 0 < np.abs(q8 - dense).max() < np.abs(dense).max() / 100
+    path = models / "tiny-deepseek-v4/deepseek-v4"
+    model, stored = mxfp4.open(path), read_model(path)
+    name = next(name for name, value in stored.items() if value.dtype.name == "float8_e4m3fn")
+    tiles = stored[f"{name.removesuffix('weight')}scale"].astype(np.float32).repeat(128, 0).repeat(128, 1)
+    shown = model[next(other for other in model if name in (other, other.removeprefix("model.")))]
+    rows, columns = shown.shape
+    np.testing.assert_array_equal(shown, stored[name].astype(np.float32) * tiles[:rows, :columns])
 
 
 def test_bfloat16_needs_ml_dtypes_and_says_so(tmp_path: Path, monkeypatch):

@@ -1,4 +1,4 @@
-"""quantize_checkpoint(): the tool's bytes and report, progress, and Ctrl-C."""
+"""quantize_checkpoint() and convert_checkpoint(): the tool's bytes and report, progress, and Ctrl-C."""
 
 import json
 import os
@@ -132,3 +132,60 @@ def interrupted_after(seconds: float):
     finally:
         timer.cancel()
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(
+    "options, arguments",
+    [
+        (("mlx",), ["--format", "mlx"]),
+        (("openai",), ["--format", "openai", "--no-verify"]),
+        (("compressed-tensors",), ["--format", "compressed-tensors", "--max-shard", "50000", "--threads", "1"]),
+        (("native",), ["--format", "native", "--dry-run"]),
+    ],
+)
+def test_converting_writes_what_the_tool_writes_and_tells_the_same(options, arguments, root, tool, tmp_path):
+    source = root / "tests/data/models/tiny-gpt-oss/hf-mxfp4"
+    more = {"verify": "--no-verify" not in arguments, "dry_run": "--dry-run" in arguments}
+    if "--max-shard" in arguments:
+        more |= {"max_shard": 50000, "threads": 1}
+    report = mxfp4.convert_checkpoint(source, tmp_path / "a", *options, **more)
+    done = subprocess.run([tool, "convert", source, tmp_path / "b", "--json", *arguments], capture_output=True, check=True)
+    expected = json.loads(done.stdout)
+    if not more["dry_run"]:
+        assert content(tmp_path / "a") == content(tmp_path / "b")
+    for said in (report, expected):
+        for varies in ("seconds", "peak_memory_bytes"):
+            assert (said["totals"].pop(varies, None) is None) == more["dry_run"]
+    assert json.loads(json.dumps(report)) == expected
+
+
+def test_a_file_is_converted_into_one(root: Path, tmp_path: Path):
+    mxfp4.convert_checkpoint(root / "tests/data/models/tiny-gpt-oss/hf-mxfp4", tmp_path / "x.gguf", format="gguf")
+    mxfp4.convert_checkpoint(tmp_path / "x.gguf", tmp_path / "back", format="gpt-oss")
+    assert mxfp4.open(tmp_path / "x.gguf").convention == "gguf" and mxfp4.open(tmp_path / "back").convention == "gpt-oss"
+
+
+def test_converting_tells_progress_and_its_errors_are_pythons(root: Path, tmp_path: Path):
+    gpt_oss, told = root / "tests/data/models/tiny-gpt-oss/hf-mxfp4", []
+    mxfp4.convert_checkpoint(gpt_oss, tmp_path / "a", "mlx", progress=lambda *step: told.append(step))
+    assert told[-1][0] == told[-1][1] > 0
+    refused = [
+        (gpt_oss, "gpt-oss", {}, ValueError, "already"),
+        (gpt_oss, "best", {}, ValueError, "best"),
+        (gpt_oss, "mlx", {"convention": "best"}, ValueError, "best"),
+        (gpt_oss, "mlx", {"max_memory": 1000}, MemoryError, "1000"),
+        (tmp_path / "nowhere", "mlx", {}, OSError, "nowhere"),
+    ]
+    for source, format, options, error, message in refused:
+        with pytest.raises(error, match=message):
+            mxfp4.convert_checkpoint(source, tmp_path / "out", format, **options)
+    with pytest.raises(ValueError, match="exists already"):
+        mxfp4.convert_checkpoint(gpt_oss, tmp_path / "a", "mlx")
+    mxfp4.convert_checkpoint(gpt_oss, tmp_path / "a", "openai", overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a"] and mxfp4.open(tmp_path / "a").convention == "openai"
+
+    def enough(done, total):
+        raise LookupError("enough")
+
+    with pytest.raises(LookupError, match="enough"):
+        mxfp4.convert_checkpoint(gpt_oss, tmp_path / "out", "mlx", progress=enough)

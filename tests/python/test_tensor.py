@@ -48,8 +48,9 @@ def test_bytes_that_do_not_fit_are_refused(codes, scales, options, message):
 
 
 def test_elements_wider_than_bytes_are_refused():
-    with pytest.raises(ValueError, match="codes: float32 holds no bytes"):
-        mxfp4.Tensor(np.zeros((3, 16), np.float32), np.zeros((3, 1), np.uint8))
+    for dtype in (np.float32, ml_dtypes.float8_e4m3fn, bool):
+        with pytest.raises(ValueError, match=f"codes: {np.dtype(dtype).name} is none of uint8, int8, float4_e2m1fn_x2"):
+            mxfp4.Tensor(np.zeros((3, 16), dtype), np.zeros((3, 1), np.uint8))
 
 
 @pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
@@ -85,6 +86,17 @@ def test_ml_dtypes_sees_the_same_numbers(t):
     assert elements.shape == (3, 70) and np.shares_memory(scales, t.scales)
     each = np.repeat(scales.astype(np.float32), 32, axis=-1)[:, :70]
     np.testing.assert_array_equal((elements.astype(np.float32) * each).T, t.dequantize())
+
+
+@pytest.mark.parametrize("block_size", [16, 32])
+def test_what_ml_dtypes_sees_is_what_a_tensor_is_made_of(block_size: int, rng):
+    for shape in ((2, 3, 70), (4, 64), (33,)):
+        t = mxfp4.quantize(rng.standard_normal(shape).astype(np.float32), block_size=block_size)
+        again = mxfp4.Tensor(*t.ml_dtypes_views())
+        assert (again.shape, again.block_size) == (t.shape, block_size)
+        np.testing.assert_array_equal(again.codes, t.codes)
+    t = mxfp4.quantize(rng.standard_normal((70, 3)).astype(np.float32), axis=0)
+    np.testing.assert_array_equal(mxfp4.Tensor(*t.ml_dtypes_views(), shape=t.shape, axis=0).codes, t.codes)
 
 
 def test_it_can_be_weakly_referenced_and_takes_no_other_attributes(t):

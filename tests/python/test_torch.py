@@ -1,11 +1,15 @@
 """The same with torch's tensors."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import mxfp4
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from safetensors.torch import save_file  # noqa: E402
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 
@@ -78,6 +82,39 @@ def test_tensors_elsewhere_are_refused_with_what_to_do():
     for call in (mxfp4.quantize, mxfp4.Linear(mxfp4.quantize(torch.zeros(2, 32)))):
         with pytest.raises(ValueError, match=r"x lives on meta: this computes on the CPU, so pass x.cpu\(\)"):
             call(torch.zeros(2, 32, device="meta"))
+
+
+def test_what_is_no_array_over_the_file_is_torchs_too(tmp_path):
+    models = Path(__file__).parent.parent / "data/models"
+    gguf = models / "tiny-gpt-oss/gguf/llama-quantize.gguf"
+    q8 = mxfp4.open(gguf, framework="torch")["lm_head.weight"]
+    assert q8.dtype == torch.float32 and torch.equal(q8, torch.from_numpy(mxfp4.open(gguf)["lm_head.weight"]))
+    path = tmp_path / "x.safetensors"
+    save_file({"w": torch.arange(24, dtype=torch.uint8).reshape(3, 8).view(torch.float4_e2m1fn_x2)}, path)
+    alone = mxfp4.open(path, framework="torch")["w"]
+    assert alone.dtype == torch.float4_e2m1fn_x2 and alone.view(torch.uint8).flatten().tolist() == list(range(24))
+
+
+def test_codes_and_scales_of_torchs_own_dtypes_are_a_tensor_in_a_file(w, tmp_path):
+    t = mxfp4.quantize(w)
+    codes, scales = t.torch_views()
+    save_file({"layer.weight": codes, "layer.weight_scale": scales}, tmp_path / "x.safetensors")
+    again = mxfp4.open(tmp_path / "x.safetensors")
+    assert list(again) == ["layer.weight"] and again["layer.weight"].shape == (8, 96)
+    np.testing.assert_array_equal(again["layer.weight"].codes, t.codes)
+    with pytest.raises(ValueError, match="'w' is float4_e2m1fn_x2: codes are saved with their scales"):
+        mxfp4.save(tmp_path / "y.safetensors", {"w": codes})
+
+
+def test_other_dtypes_are_no_codes_and_no_scales(w):
+    t = mxfp4.quantize(w)
+    for codes, scales, said in (
+        (w, t.scales, "codes: float32 is none of uint8, int8, float4_e2m1fn_x2"),
+        (t.codes, w.to(torch.float8_e4m3fn), "scales: float8_e4m3fn is none of uint8, float8_e8m0fnu"),
+        (torch.zeros(8, 48, dtype=torch.uint8, device="meta"), t.scales, "codes: lives on meta"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            mxfp4.Tensor(codes, scales)
 
 
 def test_checkpoints_are_read_and_written(w, tmp_path):

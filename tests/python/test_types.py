@@ -34,6 +34,7 @@ for name, value in model.items():
     assert_type(name, str)
 mxfp4.save("out", {"w": t}, convention="linear")
 report = mxfp4.quantize_checkpoint("a", "b", progress=lambda done, total: print(done / total))
+mxfp4.convert_checkpoint("a", "b", "mlx", verify=False)["totals"]
 assert_type(mxfp4.info()["threads"], int)
 """
 WRONG = """

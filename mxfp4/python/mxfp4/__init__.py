@@ -7,6 +7,7 @@
     model = mxfp4.open("model-mxfp4")       # a checkpoint as a mapping, read when asked for
     mxfp4.save("out.safetensors", {"w": t})
     mxfp4.quantize_checkpoint("model", "model-mxfp4")
+    mxfp4.convert_checkpoint("model-mxfp4", "model-mlx", "mlx")
 
 Arrays may be numpy's (float32, float16, ml_dtypes.bfloat16), torch's on the CPU, or anything else with DLPack; none is
 copied. Everything computes on all processors and without the interpreter's lock, gives the same bytes on every machine
@@ -21,7 +22,7 @@ from mxfp4._checkpoint import Checkpoint, open, save
 from mxfp4._core import version as _version
 from mxfp4._experts import Experts, Mlp, Router
 from mxfp4._info import info
-from mxfp4._jobs import quantize_checkpoint
+from mxfp4._jobs import convert_checkpoint, quantize_checkpoint
 from mxfp4._linear import Linear
 from mxfp4._tensor import ErrorStats, Tensor, dequantize, error_stats, quantize
 
@@ -34,6 +35,7 @@ __all__ = [
     "Mlp",
     "Router",
     "Tensor",
+    "convert_checkpoint",
     "dequantize",
     "error_stats",
     "info",

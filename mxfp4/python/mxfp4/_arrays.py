@@ -124,16 +124,38 @@ def forward(layer: Any, x: Any, who: str, columns: int | None, activation: str, 
     return y
 
 
-def bytes_of(x: Any, what: str) -> Bytes:
-    """Codes or scales as numpy's uint8 without gaps: a view where x lies so, else a copy."""
+CODES = ("uint8", "int8", "float4_e2m1fn_x2")
+SCALES = ("uint8", "float8_e8m0fnu")
+
+
+def bytes_of(x: Any, what: str, dtypes: tuple[str, ...]) -> Bytes:
+    """Codes or scales as numpy's uint8 without gaps: a view where x lies so, else a copy. ValueError for other dtypes."""
     if is_torch(x):
+        _expect_bytes(dtype_name(x.dtype), what, dtypes)
+        if x.device.type != "cpu":
+            raise ValueError(f"{what}: lives on {x.device}: this computes on the CPU, so pass x.cpu()")
         import torch
 
-        x = x.detach().contiguous().view(torch.uint8).numpy()
+        return x.detach().contiguous().view(torch.uint8).numpy()  # type: ignore[no-any-return]
     array = np.asarray(x)
-    if array.dtype.itemsize != 1 or array.dtype.kind not in "uV":
-        raise ValueError(f"{what}: {array.dtype} holds no bytes; uint8 does")
-    return np.ascontiguousarray(array).view(np.uint8)
+    _expect_bytes(array.dtype.name, what, dtypes)
+    return np.ascontiguousarray(array).reshape(array.shape).view(np.uint8)
+
+
+def _expect_bytes(dtype: str, what: str, dtypes: tuple[str, ...]) -> None:
+    if dtype not in dtypes:
+        raise ValueError(f"{what}: {dtype} is none of {', '.join(dtypes)}")
+
+
+def packed(elements: NDArray[Any], blocks: int) -> Bytes:
+    """Codes [..., K] in a byte each, as ml_dtypes.float4_e2m1fn has them, two a byte, filled up to whole blocks of 32,
+    or of 16 if that gives as many blocks."""
+    codes: Any = np.ascontiguousarray(elements).view(np.uint8)
+    columns = codes.shape[-1]
+    size = next((size for size in (32, 16) if -(-columns // size) == blocks), 32)
+    whole: Bytes = np.zeros((*codes.shape[:-1], -(-columns // size) * size), np.uint8)
+    whole[..., :columns] = codes
+    return (whole[..., ::2] | whole[..., 1::2] << 4).view(np.uint8)
 
 
 def torch_bytes(array: Bytes) -> torch.Tensor:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mxfp4 import _core
-from mxfp4._arrays import is_torch, numpy_dtype
+from mxfp4._arrays import is_torch, numpy_dtype, torch_bytes
 from mxfp4._tensor import Tensor, _tensor
 
 if TYPE_CHECKING:
@@ -50,6 +50,10 @@ class Checkpoint(Mapping[str, Any]):
     Quantised weights are Tensors, dense ones arrays, both of the shape [..., N, K] that a Linear layer means: gpt-oss's
     dense experts, stored as [E, K, N], are a transposed view. A weight is looked at when it is asked for, and its bytes
     are read from the mapped file when they are used. Arrays keep the file mapped, and cannot be written to.
+
+    No view of the file, but made when they are asked for: the blocks of GGUF, which come as Tensors all the same, and
+    weights in another quantisation (DeepSeek's FP8, GGUF's Q8_0), which come as float32. F4 that has no scales comes
+    as bytes, uint8 [..., K/2], and as float4_e2m1fn_x2 in torch.
     """
 
     def __init__(
@@ -80,18 +84,45 @@ class Checkpoint(Mapping[str, Any]):
         return json.loads(self._file.config or "{}")  # type: ignore[no-any-return]
 
     def __getitem__(self, name: str) -> Any:
-        dtype, shape, data, *scales = self._file.entry(name)
-        if scales:
-            *rows, columns = shape
-            codes, scales = data.reshape(*rows, columns // 2), scales[0].reshape(*rows, columns // 32)
-            return _tensor(codes, scales, tuple(shape), len(rows), 32)
+        dtype, shape, *parts = self._file.entry(name)
+        if dtype == "MXFP4":
+            return self._quantized(name, shape, parts)
+        if not parts:  # of another quantisation: DeepSeek's FP8, GGUF's Q8_0
+            values = np.empty(shape, np.float32)
+            self._file.read_other(name, values)
+            return self._framed(values)
+        (data,) = parts
         if dtype not in DTYPES:
-            return data  # F4 and F6 without scales: several elements share a byte
+            return self._packed(dtype, shape, data)
         if self._framework == "torch":
             array: Any = _torch_copy(data, DTYPES[dtype], shape)
         else:
             array = data.view(numpy_dtype(DTYPES[dtype], f"'{name}'")).reshape(shape)
         return array.swapaxes(-1, -2) if self._file.transposed(name) else array
+
+    def _quantized(self, name: str, shape: list[int], parts: list[Bytes]) -> Tensor:
+        *rows, columns = shape
+        places = (*rows, columns // 2), (*rows, columns // 32)
+        if parts:
+            codes, scales = (part.reshape(place) for part, place in zip(parts, places, strict=True))
+        else:  # in turns with its scales, or in another order: GGUF
+            codes, scales = (np.empty(place, np.uint8) for place in places)
+            self._file.read_blocks(name, codes, scales)
+        return _tensor(codes, scales, tuple(shape), len(rows), 32)
+
+    def _packed(self, dtype: str, shape: list[int], data: Bytes) -> Any:
+        """Elements that share bytes and have no scales: F4 with two a byte, if a row has whole ones; else all bytes."""
+        if dtype != "F4" or not shape or shape[-1] % 2:
+            return self._framed(data)
+        data = data.reshape(*shape[:-1], shape[-1] // 2)
+        if self._framework == "numpy":
+            return data
+        import torch
+
+        return torch_bytes(data).view(torch.float4_e2m1fn_x2)
+
+    def _framed(self, array: Any) -> Any:
+        return torch_bytes(array) if self._framework == "torch" else array
 
     def __contains__(self, name: object) -> bool:
         return name in self._names
@@ -126,7 +157,7 @@ def _torch_copy(data: Any, dtype: str, shape: list[int]) -> Any:
 def open(
     path: StrPath, *, convention: str | None = None, framework: Literal["numpy", "torch"] = "numpy"
 ) -> Checkpoint:
-    """Open a checkpoint, a directory or a .safetensors file, as a mapping of names to tensors.
+    """Open a checkpoint, a directory or a file (.safetensors, .gguf, .uqff), as a mapping of names to tensors.
 
     convention
         What the files leave open: with "gpt-oss", stacked experts without a config are its [E, K, N].
@@ -206,6 +237,8 @@ def _stored(name: str, value: Any) -> tuple[str, Any]:
         dtype = array.dtype.name
         if not array.dtype.isnative:
             raise ValueError(f"'{name}' is {dtype} in foreign byte order")
+    if dtype.startswith("float4"):
+        raise ValueError(f"'{name}' is {dtype}: codes are saved with their scales, as mxfp4.Tensor(codes, scales)")
     if dtype not in FILE_DTYPES:
         raise ValueError(f"'{name}' is {dtype}, which safetensors does not hold")
     return FILE_DTYPES[dtype], array.view(f"u{array.itemsize}")

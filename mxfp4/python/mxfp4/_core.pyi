@@ -64,6 +64,21 @@ def quantize_checkpoint(
     card: bool,
     threads: int,
     max_memory: int,
+    max_shard: int,
+    overwrite: bool,
+    resume: bool,
+    dry_run: bool,
+    progress: Progress | None,
+) -> dict[str, Any]: ...
+def convert_checkpoint(
+    source: str | PathLike[str],
+    out: str | PathLike[str],
+    format: str,
+    from_: str,
+    verify: bool,
+    threads: int,
+    max_memory: int,
+    max_shard: int,
     overwrite: bool,
     resume: bool,
     dry_run: bool,
@@ -83,6 +98,8 @@ class Checkpoint:
     def __init__(self, path: str | PathLike[str], convention: str) -> None: ...
     def names(self) -> list[str]: ...
     def entry(self, name: str) -> tuple[Any, ...]: ...
+    def read_blocks(self, name: str, codes: Bytes, scales: Bytes) -> None: ...
+    def read_other(self, name: str, elements: Floats) -> None: ...
     def transposed(self, name: str) -> bool: ...
     @property
     def convention(self) -> str: ...

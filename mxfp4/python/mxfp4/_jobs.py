@@ -28,6 +28,7 @@ def quantize_checkpoint(
     card: bool = True,
     threads: int | None = None,
     max_memory: int = 2 << 30,
+    max_shard: int = 5_000_000_000,
     overwrite: bool = False,
     resume: bool = False,
     dry_run: bool = False,
@@ -51,8 +52,8 @@ def quantize_checkpoint(
         A file of importances: llama.cpp's, or safetensors.
     card
         Write a README.md that says what was done, if `source` has none.
-    max_memory
-        Bytes of memory to use at most; mapped files do not count.
+    max_memory, max_shard
+        Bytes of memory to use at most, mapped files left out; and of each file of a directory.
     overwrite, resume
         Replace an `out` that exists; go on from what a run that was cut short has finished.
     dry_run
@@ -84,6 +85,56 @@ def quantize_checkpoint(
         card,
         threads or 0,
         max_memory,
+        max_shard,
+        overwrite,
+        resume,
+        dry_run,
+        progress,
+    )
+
+
+def convert_checkpoint(
+    source: StrPath,
+    out: StrPath,
+    format: str,
+    *,
+    convention: str | None = None,
+    verify: bool = True,
+    threads: int | None = None,
+    max_memory: int = 2 << 30,
+    max_shard: int = 5_000_000_000,
+    overwrite: bool = False,
+    resume: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+) -> dict[str, Any]:
+    """Store an MXFP4 checkpoint as another project does: what `mxfp4 convert SOURCE OUT --format FORMAT` does.
+
+    Codes and scales are moved as they are, and nothing is rounded.
+
+    source, out
+        Model directories, or files. `out` appears whole or not at all.
+    format
+        How to store `out`, one of info()["formats"]: "gpt-oss", "compressed-tensors", "mlx", "gguf", ...
+    convention
+        How `source` is stored, where its files leave that open.
+    verify
+        Read `out` back and compare it with `source`, block by block, before it gets its name.
+    threads, max_memory, max_shard, overwrite, resume, dry_run, progress
+        As quantize_checkpoint() takes them.
+
+    Returns the report that `mxfp4 convert --json` prints, as a dict. Warnings come as UserWarning.
+    Raises ValueError for a model that the format cannot hold, with the reason, OSError, MemoryError.
+    """
+    return _core.convert_checkpoint(
+        source,
+        out,
+        format,
+        convention or "",
+        verify,
+        threads or 0,
+        max_memory,
+        max_shard,
         overwrite,
         resume,
         dry_run,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mxfp4 import _core
-from mxfp4._arrays import bytes_of, dtype_name, is_torch, numpy_dtype, readable, torch_bytes, writable
+from mxfp4._arrays import CODES, SCALES, bytes_of, dtype_name, is_torch, numpy_dtype, packed, readable, torch_bytes, writable
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -27,10 +27,10 @@ class Tensor:
 
     codes
         uint8 [..., K/2], two codes a byte, the earlier element in the low half, the quantised axis last; or
-        [..., K/32, 16], as gpt-oss stores them. From numpy, or a torch tensor (uint8, float4_e2m1fn_x2).
-        They are not copied if they have no gaps.
+        [..., K/32, 16], as gpt-oss stores them. From numpy, or a torch tensor (uint8, int8, float4_e2m1fn_x2).
+        They are not copied if they have no gaps. ml_dtypes.float4_e2m1fn [..., K], a byte for each, is packed.
     scales
-        uint8 [..., K/32]: E8M0, where 255 is NaN.
+        uint8 [..., K/32], or float8_e8m0fnu of ml_dtypes or torch: E8M0, where 255 is NaN.
     shape
         Of the elements, in the order of the original's axes. By default [..., K] with K all that codes hold; needed if
         K is not a multiple of the block size, or `axis` is not the last.
@@ -50,7 +50,12 @@ class Tensor:
     def __init__(
         self, codes: ArrayLike, scales: ArrayLike, *, shape: tuple[int, ...] | None = None, axis: int = -1
     ) -> None:
-        code_bytes, scale_bytes = bytes_of(codes, "codes"), bytes_of(scales, "scales")
+        scale_bytes = bytes_of(scales, "scales", SCALES)
+        if isinstance(codes, np.ndarray) and codes.dtype.name == "float4_e2m1fn" and codes.ndim > 0 < scale_bytes.ndim:
+            if shape is None and codes.ndim == scale_bytes.ndim:
+                shape = codes.shape
+            codes = packed(codes, scale_bytes.shape[-1])
+        code_bytes = bytes_of(codes, "codes", CODES)
         if code_bytes.ndim == scale_bytes.ndim + 1:
             *rows, blocks, each = code_bytes.shape
             code_bytes = code_bytes.reshape(*rows, blocks * each)
@@ -242,7 +247,7 @@ def quantize(
     codes = np.empty((*rows, blocks * (block_size // 2)), np.uint8)
     scales = np.empty((*rows, blocks), np.uint8)
     if reference is not None:
-        reference = reference.scales if isinstance(reference, Tensor) else bytes_of(reference, "quantize: reference")
+        reference = reference.scales if isinstance(reference, Tensor) else bytes_of(reference, "quantize: reference", SCALES)
         if reference.shape != scales.shape:
             raise ValueError(f"quantize: reference has scales {reference.shape}, but x gets {scales.shape}")
     if importance is not None:
