@@ -2,6 +2,7 @@
 # `python` is what a wheel holds beside the .py files, in the folder of the package:
 #   _core.*.so, bin/mxfp4    with a DT_RPATH to
 #   lib/                     the library, and every shared library that is not part of any Linux system
+# and among the programs of the environment, mxfp4, which starts the tool.
 find_package(Python 3.11 REQUIRED COMPONENTS Interpreter Development.Module)
 find_package(nanobind CONFIG REQUIRED)
 if(NOT BUILD_SHARED_LIBS)
@@ -21,6 +22,10 @@ endforeach()
 
 install(TARGETS mxfp4_python LIBRARY DESTINATION . COMPONENT python)
 install(TARGETS mxfp4_tool RUNTIME DESTINATION bin COMPONENT python)
+if(SKBUILD) # what pip puts among the programs: Python itself would take 100 ms to start the tool
+  configure_file(mxfp4/python/mxfp4.sh.in script/mxfp4 @ONLY)
+  install(PROGRAMS ${PROJECT_BINARY_DIR}/script/mxfp4 DESTINATION ${SKBUILD_SCRIPTS_DIR} COMPONENT python)
+endif()
 # Under their sonames, as a wheel holds no links. What stays outside is what manylinux leaves to the system.
 install(CODE [[
   file(GET_RUNTIME_DEPENDENCIES LIBRARIES $<TARGET_FILE:mxfp4_python> EXECUTABLES $<TARGET_FILE:mxfp4_tool>

@@ -1,8 +1,10 @@
 """The wheel in an environment of its own: what it holds, what it needs, and the command line that comes with it."""
 
 import re
+import shutil
 import subprocess
 import sys
+import time
 import venv
 import zipfile
 from pathlib import Path
@@ -10,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from shell import run
+
+import mxfp4
 
 # What manylinux leaves to the system.
 SYSTEM = {"libc.so.6", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1", "libpthread.so.0", "libdl.so.2", "librt.so.1"}
@@ -50,6 +54,32 @@ def test_it_brings_the_command_line(command: list[str], environment: Path, tool:
     assert run(*command, "--help") == run(tool, "--help")
     refused = subprocess.run([*command, "quantize", "nowhere", "out"], cwd=tmp_path, capture_output=True)
     assert refused.returncode == 3
+
+
+def test_the_command_line_starts_without_python(environment: Path, tmp_path: Path):
+    """Also through a link, as pipx makes one: Python alone takes ten times as long as the tool."""
+    (tmp_path / "mxfp4").symlink_to(environment / "bin/mxfp4")
+    (package,) = environment.glob("lib/python*/site-packages/mxfp4")
+
+    def seconds(command: Path) -> float:
+        begin = time.perf_counter()
+        run(command, "--version")
+        return time.perf_counter() - begin
+
+    direct, script = (min(seconds(command) for _ in range(9)) for command in (package / "bin/mxfp4", tmp_path / "mxfp4"))
+    assert script < direct + 0.03
+
+
+@pytest.mark.parametrize("place", ["lib/python3.11/dist-packages", "lib64/python3.11/site-packages", "."])
+def test_the_command_line_finds_the_package_wherever_pip_puts_it(place: str, environment: Path, tmp_path: Path):
+    (installed,) = environment.glob("lib/python*/site-packages/mxfp4")
+    here = tmp_path / place.replace("3.11", f"3.{sys.version_info.minor}")
+    here.mkdir(parents=True, exist_ok=True)
+    (here / "mxfp4").symlink_to(installed)
+    (tmp_path / "bin").mkdir()
+    shutil.copy(environment / "bin/mxfp4", tmp_path / "bin")
+    done = subprocess.run([tmp_path / "bin/mxfp4", "--version"], env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"mxfp4 {mxfp4.__version__}\n")
 
 
 def test_every_library_that_it_needs_is_inside_or_part_of_linux(environment: Path):

@@ -1,4 +1,4 @@
-"""`python -m mxfp4` and the script `mxfp4`: the command-line tool, in place of this process."""
+"""`python -m mxfp4`: the command-line tool, in place of this process."""
 
 import os
 import sys
