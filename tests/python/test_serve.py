@@ -1,6 +1,7 @@
-"""python -m mxfp4.transformers serve: an OpenAI-compatible server of a tiny model on the loopback address."""
+"""python -m mxfp4.transformers serve and chat: an OpenAI-compatible server of a tiny model on the loopback address."""
 
 import json
+import re
 import shutil
 import signal
 import socket
@@ -84,6 +85,37 @@ def test_serves_two_at_once(server):
     alone = [ask(prompt) for prompt in prompts]
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(ask, prompts)) == alone
+
+
+def chat(*arguments, typed: str = "", **kwargs) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mxfp4.transformers", "chat", *arguments]
+    return subprocess.run(command, input=typed, capture_output=True, text=True, timeout=120, **kwargs)
+
+
+def test_a_chat_is_a_talk_with_the_server(server, tmp_path):
+    settings = {"generation_config": json.dumps({"max_new_tokens": 6, "do_sample": False})}
+    answer = json.loads(server.post("chat/completions", messages=[{"role": "user", "content": "hi"}], **settings))
+    typed = "hi\nn\n!status\n!exit\n"  # n: no more than six tokens
+    done = chat(server.model, server.url[:-1], "max_new_tokens=6", "do_sample=False", typed=typed, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    word = re.search(r"\w{4,}", answer["choices"][0]["message"]["content"])[0]  # bytes that are no text stand around it
+    assert word in done.stdout and "6 tokens in" in done.stdout
+    assert '"max_new_tokens": 6' in done.stdout
+
+
+def test_a_chat_without_a_server_says_how_to_start_one():
+    script = """
+import sys
+sys.argv = ["x", "chat", "model"]
+from transformers.cli import chat
+def no_server(url):  # whatever listens on port 8000 here
+    raise ValueError(f"No server currently running on {url}. ... `transformers serve` ...")
+chat.Chat.check_health = staticmethod(no_server)
+import mxfp4.transformers.__main__ as m
+m.main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1 and "python -m mxfp4.transformers serve" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_other_commands_are_told_what_there_is():

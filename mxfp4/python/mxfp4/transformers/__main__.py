@@ -1,6 +1,7 @@
-"""python -m mxfp4.transformers serve PATH | chat PATH: transformers' own server and chat, with MXFP4 experts on the CPU.
+"""python -m mxfp4.transformers serve PATH | chat PATH: transformers' own server with MXFP4 experts on the CPU, and its chat.
 
-All other arguments are transformers' own: python -m mxfp4.transformers serve --help.
+The chat speaks to a server, by default to that on port 8000. All other arguments are transformers' own:
+python -m mxfp4.transformers serve --help.
 """
 
 import sys
@@ -16,7 +17,10 @@ def main() -> None:
     except ModuleNotFoundError as error:
         sys.exit(f"{error}: pip install 'transformers[serving]'")
     mxfp4.transformers.enable()
-    run()
+    try:
+        run()
+    except ValueError as error:  # the chat found no server, and names a command that would expand the model
+        sys.exit(f"{error}\nWith the experts in MXFP4 that is: python -m mxfp4.transformers serve ...")
 
 
 if __name__ == "__main__":
