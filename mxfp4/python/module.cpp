@@ -1,11 +1,16 @@
 // The extension module mxfp4._core: what Python cannot do itself. Users see mxfp4/__init__.py and its
 // neighbours.
+#include <string_view>
+
 #include <nanobind/nanobind.h>
 
 #include "mxfp4/base/error.h"
 #include "mxfp4/python/bindings_internal.h"
 
 namespace mxfp4::python {
+
+namespace nb = nanobind;
+
 namespace {
 
 PyObject* exception_for(ErrorCode code) {
@@ -27,11 +32,15 @@ PyObject* exception_for(ErrorCode code) {
 
 NB_MODULE(_core, m) {
   m.doc() = "The C++ library, as the Python files of this package use it. Not for others: it changes freely.";
-  nanobind::register_exception_translator([](const std::exception_ptr& exception, void*) {
+  nb::register_exception_translator([](const std::exception_ptr& exception, void*) {
     try {
       std::rethrow_exception(exception);
     } catch (const Error& error) {
-      PyErr_SetString(exception_for(error.code()), error.what());
+      // A message may name a file whose name is no UTF-8.
+      const std::string_view said = error.what();
+      const auto size = static_cast<Py_ssize_t>(said.size());
+      const nb::object message = nb::steal(PyUnicode_DecodeUTF8(said.data(), size, "surrogateescape"));
+      if (message.is_valid()) PyErr_SetObject(exception_for(error.code()), message.ptr());
     }
   });
   bind_tensor(m);

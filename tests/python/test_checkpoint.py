@@ -187,6 +187,30 @@ def test_what_a_file_cannot_hold_is_named_and_nothing_is_left(name, value, messa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_arrays_of_other_packages_are_saved_too(tmp_path: Path):
+    class Foreign:
+        array = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+        def __dlpack__(self, **options):
+            return self.array.__dlpack__(**options)
+
+        def __dlpack_device__(self):
+            return self.array.__dlpack_device__()
+
+    mxfp4.save(tmp_path / "x.safetensors", {"w": Foreign()})
+    np.testing.assert_array_equal(mxfp4.open(tmp_path / "x.safetensors")["w"], Foreign.array)
+
+
+def test_what_makes_no_sense_is_refused(tmp_path: Path):
+    with pytest.raises(TypeError, match="save: 3 is no name"):
+        mxfp4.save(tmp_path / "x.safetensors", {3: np.ones(3)})
+    with pytest.raises(ValueError, match="x.safetensors: a file holds no config; a directory does"):
+        mxfp4.save(tmp_path / "x.safetensors", {"w": np.ones(3)}, config={"model_type": "llama"})
+    with pytest.raises(OSError, match="no\udcff.*: cannot open"):  # a name that is no UTF-8
+        mxfp4.open(tmp_path / "no\udcff")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_stands_there_is_replaced_only_if_asked_for(tmp_path: Path, rng):
     path, t = tmp_path / "x.safetensors", mxfp4.quantize(np.ones((2, 3, 32), np.float32))
     mxfp4.save(path, {"w": t})

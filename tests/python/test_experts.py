@@ -137,3 +137,14 @@ def test_experts_take_and_give_tensors_of_torchs(layer):
     assert ids.tolist() == [[0, 1]] * T  # ties to the lower index
     with pytest.raises(ValueError, match="no gradient"):
         experts(x.float().requires_grad_(), ids, weights)
+
+
+def test_ids_and_stacks_that_cannot_be_are_refused():
+    stack = mxfp4.quantize(np.ones((2, 64, 64), np.float32))
+    experts, x = mxfp4.Experts((stack, stack), stack), np.ones((1, 64), np.float32)
+    for ids in ([[0.5]], [[2**32]]):
+        with pytest.raises(ValueError, match="values that are no expert's: (0.5|4294967296)"):
+            experts(x, np.array(ids), np.ones((1, 1)))
+    np.testing.assert_array_equal(experts(x, np.array([[1.0]]), np.ones((1, 1))), experts(x, [[1]], [[1]]))
+    with pytest.raises(ValueError, match="3 Tensors and 2 biases, not a pair each"):
+        mxfp4.Experts((stack,) * 3, stack)

@@ -100,3 +100,18 @@ def test_it_says_what_it_is(weight):
     layer = mxfp4.Linear(weight)
     assert (layer.in_features, layer.out_features) == (100, 48)
     assert repr(layer).startswith("<mxfp4.Linear in_features=100, out_features=48, activation='exact', ")
+
+
+def test_what_is_no_array_and_no_tensor_is_told_so():
+    x = np.ones((2, 64), np.float32)
+    t = mxfp4.quantize(x)
+    for call, said in (
+        (lambda: mxfp4.Linear(t)([1.0] * 64), "Linear: x is no array, but <class 'list'>"),
+        (lambda: mxfp4.Linear(x), "Linear: the weight is no mxfp4.Tensor, but <class 'numpy.ndarray'>"),
+        (lambda: mxfp4.error_stats(x, x), "error_stats: t is no mxfp4.Tensor"),
+        (lambda: mxfp4.error_stats([1.0], t), "error_stats: x is no array"),
+        (lambda: t.dequantize(out=[1.0]), "dequantize: out is no array, but <class 'list'>"),
+        (lambda: mxfp4.Mlp(), "from_checkpoint"),
+    ):
+        with pytest.raises(TypeError, match=said):
+            call()

@@ -108,7 +108,7 @@ def test_the_reference_gives_bytes_back(rng):
     assert same(mxfp4.quantize(values, axis=0, reference=t), t)
     assert same(mxfp4.quantize(values, axis=0, reference=t.scales), t)
     with pytest.raises(ValueError, match=r"reference has scales \(64, 2\), but x gets \(40, 2\)"):
-        mxfp4.quantize(values, reference=t)
+        mxfp4.quantize(values, reference=t.scales)
 
 
 def test_importance_lowers_the_error_where_it_is_large(rng):
@@ -177,3 +177,16 @@ def test_what_is_no_array_of_floats_is_refused(x, error, message: str):
 def test_results_do_not_depend_on_threads(rng):
     x = rng.standard_normal((300, 8192)).astype(np.float32)
     assert same(mxfp4.quantize(x, threads=1), mxfp4.quantize(x))
+
+
+def test_a_reference_of_another_tensor_is_refused(rng):
+    x = rng.standard_normal((2, 64)).astype(np.float32)
+    other = mxfp4.quantize(rng.standard_normal((64, 2)).astype(np.float32), axis=0)  # as many scales
+    with pytest.raises(ValueError, match=r"x has shape \(2, 64\) and blocks along axis 1, but reference is <mxfp4.Tensor"):
+        mxfp4.quantize(x, reference=other)
+
+
+@pytest.mark.parametrize("axis", ["last", 1.0, None])
+def test_an_axis_is_a_whole_number(axis):
+    with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+        mxfp4.quantize(np.zeros((2, 64), np.float32), axis=axis)

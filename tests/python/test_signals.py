@@ -1,11 +1,13 @@
-"""Long calls see signals, so that Ctrl-C ends them.
+"""Long calls see signals, so that Ctrl-C ends them, and let other threads run.
 
 Python runs a signal's handler between two instructions of its own, or where a call asks for it. A timer that ticks during
 one long call would be heard once, behind it; heard more often, the call has looked.
 """
 
 import signal
+import time
 from contextlib import contextmanager
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -82,6 +84,17 @@ def test_an_exception_of_a_handler_ends_it(name: str, calls):
 
     with pytest.raises(KeyboardInterrupt), ticks(interrupt):
         calls[name]()
+
+
+@pytest.mark.parametrize("name", ["quantize", "dequantize", "error_stats", "Linear", "Experts"])
+def test_other_threads_run_meanwhile(name: str, calls):
+    """The call holds the interpreter's lock for moments: a thread that held it would be alone until it is done."""
+    thread, turns = Thread(target=calls[name]), 0
+    thread.start()
+    while thread.is_alive():
+        time.sleep(1e-3)
+        turns += 1
+    assert turns > 20
 
 
 def test_what_is_cut_into_steps_is_what_it_would_be_in_one(row):

@@ -106,6 +106,25 @@ def test_codes_and_scales_of_torchs_own_dtypes_are_a_tensor_in_a_file(w, tmp_pat
         mxfp4.save(tmp_path / "y.safetensors", {"w": codes})
 
 
+def test_what_torch_keeps_otherwise_is_saved_as_its_values_or_refused(w, tmp_path):
+    path = tmp_path / "x.safetensors"
+    minus = torch.complex(w, w).conj().imag  # numbers with a bit that says: take them as negative
+    assert minus.is_neg()
+    mxfp4.save(path, {"w": minus})
+    np.testing.assert_array_equal(mxfp4.open(path)["w"], -w.numpy())
+    np.testing.assert_array_equal(mxfp4.quantize(minus).codes, mxfp4.quantize(-w).codes)
+    for value, said in ((w.to_sparse(), "torch.sparse_coo: pass it as .to_dense"), (w.to(torch.complex128), "complex128")):
+        with pytest.raises(ValueError, match=f"'w' is {said}"):
+            mxfp4.save(path, {"w": value}, overwrite=True)
+
+
+def test_numbers_that_are_few_may_ask_for_a_gradient(w):
+    importance = torch.rand(96, requires_grad=True)
+    np.testing.assert_array_equal(
+        mxfp4.quantize(w, importance=importance).codes, mxfp4.quantize(w, importance=importance.detach().numpy()).codes
+    )
+
+
 def test_other_dtypes_are_no_codes_and_no_scales(w):
     t = mxfp4.quantize(w)
     for codes, scales, said in (

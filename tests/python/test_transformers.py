@@ -88,6 +88,32 @@ def test_a_layer_that_cannot_be_quantised_is_named(model):
         quantize_model(model)
 
 
+def test_a_layer_that_stands_in_two_places_stays_one():
+    shared = torch.nn.Linear(64, 64)
+    model = torch.nn.Sequential(shared, torch.nn.ReLU(), shared)
+    assert quantize_model(model) == ["0", "2"]
+    assert model[0] is model[2] and isinstance(model[0], QuantizedLinear)
+
+
+def test_code_that_looks_at_a_layers_weight_finds_its_values():
+    encoder = torch.nn.TransformerEncoderLayer(64, 4, 128, batch_first=True).eval()
+    quantize_model(encoder)
+    assert isinstance(encoder.linear1, QuantizedLinear) and "linear1.weight" not in encoder.state_dict()
+    x = torch.randn(2, 3, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(x), dequantised(encoder)(x), rtol=1e-4, atol=1e-4)  # torch's fused kernel
+
+
+def test_what_is_made_in_inference_mode_works_there_and_elsewhere(model):
+    ids = torch.tensor(IDS)
+    with torch.inference_mode():
+        made = Model().eval()
+        quantize_model(made)
+        inside = made(ids)
+    with torch.no_grad():
+        assert torch.equal(made(ids), inside)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_gradient_goes_through_to_the_inputs(dtype, model):
     quantize_model(model)

@@ -47,7 +47,7 @@ def readable(x: Any, what: str) -> tuple[Any, bool]:
     if is_torch(x):
         if x.device.type != "cpu":
             raise ValueError(f"{what} lives on {x.device}: this computes on the CPU, so pass x.cpu()")
-        return x.detach(), False
+        return x.detach().resolve_neg(), False  # DLPack does not tell of torch's bit for a change of sign
     return x, False
 
 
@@ -57,7 +57,11 @@ def layer_input(x: Any, what: str) -> Any:
         if x.requires_grad and sys.modules["torch"].is_grad_enabled():
             raise ValueError(f"{what}: has no gradient; call it under torch.no_grad(), or with x.detach()")
         return x
-    return x if isinstance(x, np.ndarray) else np.from_dlpack(x)
+    if isinstance(x, np.ndarray):
+        return x
+    if not hasattr(x, "__dlpack__"):
+        raise TypeError(f"{what}: x is no array, but {type(x)}")
+    return np.from_dlpack(x)
 
 
 def new_like(x: Any, shape: tuple[int, ...]) -> Any:
@@ -68,12 +72,14 @@ def new_like(x: Any, shape: tuple[int, ...]) -> Any:
 def floats_of(x: Any) -> NDArray[np.float32]:
     """A bias, or other numbers that are few, as numpy's float32 without gaps."""
     if is_torch(x):
-        x = x.detach().float().numpy()
+        x = x.detach().float().resolve_neg().numpy()
     return np.ascontiguousarray(x, np.float32)
 
 
 def writable(out: Any, dtype: str, shape: tuple[int, ...], what: str) -> Any:
     """`out` as the extension writes to it. Raises ValueError unless it has this dtype and shape."""
+    if not (hasattr(out, "shape") and hasattr(out, "dtype")):
+        raise TypeError(f"{what} is no array, but {type(out)}")
     if tuple(out.shape) != shape:
         raise ValueError(f"{what} has shape {tuple(out.shape)}, but must have {shape}")
     if dtype_name(out.dtype) != dtype:

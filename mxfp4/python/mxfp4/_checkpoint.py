@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mxfp4 import _core
-from mxfp4._arrays import is_torch, numpy_dtype, torch_bytes
+from mxfp4._arrays import dtype_name, is_torch, numpy_dtype, torch_bytes
 from mxfp4._tensor import Tensor, _tensor
 
 if TYPE_CHECKING:
@@ -206,7 +206,11 @@ def save(
     """
     quantized: list[tuple[str, Bytes, Bytes, tuple[int, ...], int]] = []
     dense: list[tuple[str, str, Any]] = []
+    if config and os.fspath(path).endswith(".safetensors"):
+        raise ValueError(f"{path}: a file holds no config; a directory does")
     for name, value in tensors.items():
+        if not isinstance(name, str):
+            raise TypeError(f"save: {name!r} is no name")
         if isinstance(value, Tensor):
             if value.axis != len(value.shape) - 1:
                 raise ValueError(f"'{name}': quantised along axis {value.axis}; a file has the quantised axis last")
@@ -226,14 +230,17 @@ def _stored(name: str, value: Any) -> tuple[str, Any]:
     if is_torch(value):
         import torch
 
-        value = value.detach()
         if value.device.type != "cpu":
             raise ValueError(f"'{name}' lives on {value.device}: pass it as .cpu()")
-        dtype = str(value.dtype).removeprefix("torch.")
-        size = value.element_size()
-        array = value.view({1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[size]).numpy()
+        if value.layout != torch.strided:
+            raise ValueError(f"'{name}' is {value.layout}: pass it as .to_dense()")
+        dtype = dtype_name(value.dtype)
+        plain = value.detach().resolve_conj().resolve_neg()
+        bits = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}.get(value.element_size(), value.dtype)
+        array = plain.view(bits).numpy()
     else:
-        array = np.asarray(value)
+        foreign = hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray)
+        array = np.from_dlpack(value) if foreign else np.asarray(value)
         dtype = array.dtype.name
         if not array.dtype.isnative:
             raise ValueError(f"'{name}' is {dtype} in foreign byte order")

@@ -10,11 +10,12 @@ import numpy as np
 from mxfp4 import _core
 from mxfp4._arrays import floats_of, forward, is_torch, layer_input, readable
 from mxfp4._checkpoint import opened
+from mxfp4._tensor import expect_tensor
 
 if TYPE_CHECKING:
     from os import PathLike
 
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
     from mxfp4._arrays import Array
     from mxfp4._checkpoint import Checkpoint
@@ -65,6 +66,8 @@ class Experts:
     ) -> None:
         if isinstance(gate_up, tuple):
             biases: Any = (None, None) if gate_up_bias is None else gate_up_bias
+            if len(gate_up) != 2 or len(biases) != 2:
+                raise ValueError(f"Experts: gate and up are {len(gate_up)} Tensors and {len(biases)} biases, not a pair each")
             gates = [_stack(t, bias) for t, bias in zip(gate_up, biases, strict=True)]
         else:
             gates = [_stack(gate_up, gate_up_bias)]
@@ -98,8 +101,7 @@ class Experts:
         x is float32, float16 or bfloat16, numpy's or torch's; an id of -1 adds nothing. ValueError for any other that is
         no expert's, naming token and slot. There is no gradient.
         """
-        chosen = np.ascontiguousarray(ids.detach().numpy() if is_torch(ids) else ids, np.int32)  # type: ignore[union-attr]
-        routes = chosen, floats_of(weights)
+        routes = _ids(ids), floats_of(weights)
         return forward(self._layer, x, "Experts", None, self.activation, *routes)  # type: ignore[no-any-return]
 
     @property
@@ -219,6 +221,9 @@ class Mlp:
     activation: str
     """How x enters the products of the experts; may be set."""
 
+    def __init__(self) -> None:
+        raise TypeError("Mlp: from_checkpoint() makes one; of tensors, Router and Experts are the parts")
+
     @classmethod
     def from_checkpoint(
         cls,
@@ -252,7 +257,19 @@ class Mlp:
         )
 
 
+def _ids(ids: Any) -> NDArray[np.int32]:
+    """Experts as int32. ValueError for what that does not hold."""
+    given = np.asarray(ids.detach() if is_torch(ids) else ids)
+    if given.dtype == np.int32:
+        return np.ascontiguousarray(given)
+    chosen = given.astype(np.int32)
+    if not np.array_equal(chosen, given):
+        raise ValueError(f"Experts: ids are {given.dtype} with values that are no expert's: {given[chosen != given][0]}")
+    return chosen
+
+
 def _stack(t: Tensor, bias: Any) -> _core.Stack:
+    expect_tensor(t, "Experts: a weight")
     if len(t.shape) != 3 or t.axis != 2 or t.block_size != 32:
         raise ValueError(f"Experts: a weight must be [E, N, K], quantised along K in blocks of 32, but it is {t!r}")
     return t.codes, t.scales, t.shape, None if bias is None else floats_of(bias)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mxfp4 import _core
 from mxfp4._arrays import floats_of, forward
 from mxfp4._checkpoint import opened
+from mxfp4._tensor import expect_tensor
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -54,6 +55,7 @@ class Linear:
         pack: bool = True,
         threads: int | None = None,
     ) -> None:
+        expect_tensor(t, "Linear: the weight")
         if len(t.shape) != 2 or t.axis != 1 or t.block_size != 32:
             raise ValueError(f"Linear: the weight must be [N, K], quantised along K in blocks of 32, but it is {t!r}")
         values = None if bias is None else floats_of(bias)

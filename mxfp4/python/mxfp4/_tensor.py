@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mxfp4 import _core
-from mxfp4._arrays import CODES, SCALES, bytes_of, dtype_name, is_torch, numpy_dtype, packed, readable, torch_bytes, writable
+from mxfp4._arrays import CODES, SCALES, bytes_of, dtype_name, floats_of, is_torch, numpy_dtype, packed, readable, torch_bytes, writable
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -69,7 +70,7 @@ class Tensor:
             shape = (*code_bytes.shape[:-1], held)
             if axis not in (-1, len(shape) - 1):
                 raise ValueError(f"axis {axis} needs a shape to be an axis of")
-        shape = tuple(int(size) for size in shape)
+        shape = tuple(operator.index(size) for size in shape)
         axis = _checked_axis(axis, shape)
         if shape[:axis] + shape[axis + 1 :] != code_bytes.shape[:-1] or -(-shape[axis] // block_size) != blocks:
             raise ValueError(f"codes {code_bytes.shape} do not fit shape {shape} with axis {axis} moved to the end")
@@ -179,8 +180,14 @@ def _tensor(codes: Bytes, scales: Bytes, shape: tuple[int, ...], axis: int, bloc
     return t
 
 
+def expect_tensor(t: object, what: str) -> None:
+    """Raises TypeError for anything else."""
+    if not isinstance(t, Tensor):
+        raise TypeError(f"{what} is no mxfp4.Tensor, but {type(t)}")
+
+
 def _checked_axis(axis: int, shape: tuple[int, ...]) -> int:
-    rank = len(shape)
+    axis, rank = operator.index(axis), len(shape)
     if not -rank <= axis < rank:
         raise ValueError(f"shape {shape} has no axis {axis}")
     return axis % rank
@@ -247,11 +254,15 @@ def quantize(
     codes = np.empty((*rows, blocks * (block_size // 2)), np.uint8)
     scales = np.empty((*rows, blocks), np.uint8)
     if reference is not None:
-        reference = reference.scales if isinstance(reference, Tensor) else bytes_of(reference, "quantize: reference", SCALES)
+        if isinstance(reference, Tensor):
+            if (reference.shape, reference.axis, reference.block_size) != (shape, axis, block_size):
+                raise ValueError(f"quantize: x has shape {shape} and blocks along axis {axis}, but reference is {reference!r}")
+            reference = reference.scales
+        reference = bytes_of(reference, "quantize: reference", SCALES)
         if reference.shape != scales.shape:
             raise ValueError(f"quantize: reference has scales {reference.shape}, but x gets {scales.shape}")
     if importance is not None:
-        importance = np.ascontiguousarray(importance, np.float32)
+        importance = floats_of(importance)
     array, bf16 = readable(x, "quantize: x")
     _core.quantize(
         array, bf16, codes, scales, axis, block_size, preset, scale, nonfinite, importance, reference, threads or 0
@@ -292,7 +303,7 @@ def dequantize(
     elif scales is not None:
         raise TypeError("dequantize: a Tensor has scales of its own")
     if out is not None and dtype == "float32":
-        dtype = out.dtype
+        dtype = getattr(out, "dtype", dtype)
     name = _dense(dtype_name(dtype))
     shape, stored_shape, turned = _layout(t, transpose)
     if out is None:
@@ -353,6 +364,9 @@ def error_stats(x: Array, t: Tensor, *, threads: int | None = None) -> ErrorStat
     >>> round(mxfp4.error_stats(w, mxfp4.quantize(w)).sqnr_db, 1)
     22.6
     """
+    expect_tensor(t, "error_stats: t")
+    if not hasattr(x, "shape"):
+        raise TypeError(f"error_stats: x is no array, but {type(x)}")
     if tuple(x.shape) != t.shape:
         raise ValueError(f"error_stats: x has shape {tuple(x.shape)}, but t has {t.shape}")
     array, bf16 = readable(x, "error_stats: x")

@@ -66,10 +66,17 @@ class QuantizedLinear(KernelModule):
         """The weight, over the buffers' memory."""
         return Tensor(self.codes, self.scales, shape=(self.out_features, self.in_features))
 
+    @property
+    def weight(self) -> torch.Tensor:
+        """The values, expanded anew each time: for code that looks at the weight of a Linear layer."""
+        return self.tensor().torch("float32" if self.bias is None else self.bias.dtype)
+
     def layer(self) -> Linear:
         """What computes; made anew once a buffer or the bias was replaced or written to."""
         parts = [part for part in (self.codes, self.scales, self.bias) if part is not None]
-        state = (self.activation, self.pack, *((part.data_ptr(), part._version) for part in parts))
+        # What was made in inference mode counts no versions: it can be written to there alone.
+        versions = (0 if part.is_inference() else part._version for part in parts)
+        state = (self.activation, self.pack, *(part.data_ptr() for part in parts), *versions)
         if self._layer is None or self._layer[0] != state:
             options = {"activation": self.activation, "pack": self.pack, "threads": self.threads}
             self._layer = (state, Linear(self.tensor(), self.bias, **options))  # type: ignore[arg-type]

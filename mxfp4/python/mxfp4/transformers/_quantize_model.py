@@ -40,11 +40,12 @@ def quantize_model(
     activation, pack, threads
         As QuantizedLinear's.
 
-    Returns the names of what was replaced; warns if that is nothing. Raises ValueError for weights that are not on the CPU or not finite, with the layer's
-    name, and for a pattern that no layer's name matches.
+    Returns the names of what was replaced; warns if that is nothing. Raises ValueError for weights that are not on the CPU,
+    not finite, or of another dtype than quantize() takes, with the layer's name, and for a pattern that no layer's name
+    matches.
     """
     patterns = [skip] if isinstance(skip, str) else list(skip)
-    modules = dict(model.named_modules())
+    modules = dict(model.named_modules(remove_duplicate=False))
     found = {
         name: module for name, module in modules.items() if name and (type(module) is nn.Linear or _stacks_experts(module))
     }
@@ -53,27 +54,30 @@ def quantize_model(
             raise ValueError(f"skip: '{pattern}' matches no Linear layer and no experts of the model")
     how: dict[str, Any] = {"preset": preset, "scale": scale, "threads": threads}
     replaced = []
+    made: dict[nn.Module, nn.Module] = {}  # a module that stands in several places stays one
     for name, module in found.items():
-        linear = type(module) is nn.Linear
         if any(_core.matches(pattern, name) for pattern in patterns):
             continue
-        if linear and _core.keep_reason(name, *module.weight.shape):
+        if isinstance(module, nn.Linear) and _core.keep_reason(name, *module.weight.shape):
             continue
-        try:
-            new: nn.Module
-            if linear:
-                t = quantize(module.weight, **how)
-                new = QuantizedLinear(t, module.bias, activation=activation, pack=pack, threads=threads)
-            else:
-                new = _quantized_experts(module, how, activation, pack)
-        except ValueError as error:
-            raise ValueError(f"'{name}': {error}") from None
+        if module not in made:
+            try:
+                made[module] = _quantized(module, how, activation, pack).train(module.training)
+            except ValueError as error:
+                raise ValueError(f"'{name}': {error}") from None
         parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent), child, new.train(module.training))
+        setattr(model.get_submodule(parent), child, made[module])
         replaced.append(name)
     if not replaced:
         warnings.warn(f"quantize_model: none of {len(found)} Linear layers and experts was quantised", stacklevel=2)
     return replaced
+
+
+def _quantized(module: nn.Module, how: dict[str, Any], activation: str, pack: bool) -> nn.Module:
+    if isinstance(module, nn.Linear):
+        t = quantize(module.weight, **how)
+        return QuantizedLinear(t, module.bias, activation=activation, pack=pack, threads=how["threads"])
+    return _quantized_experts(module, how, activation, pack)
 
 
 def _stacks_experts(module: nn.Module) -> bool:
