@@ -112,6 +112,8 @@ void read_safetensors(Checkpoint& checkpoint, const Convention* wanted, Problems
   checkpoint.convention = pairs.convention;
   checkpoint.or_else = pairs.or_else;
   checkpoint.has_quantized = pairs.convention != nullptr;
+  if (!checkpoint.has_quantized && !pairs.others.empty())
+    checkpoint.other_format = pairs.others.begin()->second->format;
   checkpoint.weights = read_weights(checkpoint.files, pairs, problems);
   recognise_gpt_oss(checkpoint, wanted);
   orient_experts(checkpoint);
@@ -139,6 +141,7 @@ std::vector<const StoredTensor*> Weight::tensors() const {
 std::string Checkpoint::convention_name() const {
   if (!foreign.empty()) return foreign;
   if (has_quantized) return convention->name;
+  if (!other_format.empty()) return other_format;
   return convention == find_convention("gpt-oss") ? "gpt-oss-dense" : "dense";
 }
 

@@ -52,6 +52,8 @@ struct Checkpoint {
   /// Another convention that stores the same tensors, if nothing tells which of the two this is.
   const Convention* or_else = nullptr;
   bool has_quantized = false;
+  /// The quantisation of a model that has no MXFP4, but another that is read ("fp8", "nvfp4"); else empty.
+  std::string other_format;
   /// A gpt-oss model, under whatever names: its experts alone are quantised by default, and the rows of
   /// gate_up alternate between gate and up.
   bool gpt_oss = false;
@@ -61,7 +63,8 @@ struct Checkpoint {
   std::string foreign;
   std::vector<Weight> weights;  ///< natural order of the names
 
-  /// The name for people and for `inspect`: "gpt-oss", "gpt-oss-dense", "compressed-tensors", "dense", ...
+  /// The name for people and for `inspect`: "gpt-oss", "gpt-oss-dense", "compressed-tensors", "dense", "fp8",
+  /// "nvfp4", ...
   std::string convention_name() const;
   const Weight* find(std::string_view name) const noexcept;
 };

@@ -13,13 +13,20 @@ std::map<std::string, std::string> texts(const ConfigRequest& request) {
   const Json weights = {
       {"dynamic", false},    {"group_size", 32},  {"num_bits", 4},  {"scale_dtype", "torch.uint8"},
       {"strategy", "group"}, {"symmetric", true}, {"type", "float"}};
-  const Json group = {{"format", kFormat},
+  return compressed_tensors_texts(request, kFormat, weights.dump());
+}
+
+}  // namespace
+
+std::map<std::string, std::string> compressed_tensors_texts(const ConfigRequest& request, const char* format,
+                                                            std::string_view weights) {
+  const Json group = {{"format", format},
                       {"input_activations", nullptr},
                       {"output_activations", nullptr},
                       {"targets", {"Linear"}},
-                      {"weights", weights}};
+                      {"weights", Json::parse(weights)}};
   const Json config = {{"config_groups", {{"group_0", group}}},
-                       {"format", kFormat},
+                       {"format", format},
                        {"global_compression_ratio", nullptr},
                        {"ignore", request.left_alone},
                        {"kv_cache_scheme", nullptr},
@@ -31,8 +38,6 @@ std::map<std::string, std::string> texts(const ConfigRequest& request) {
                        {"version", "0.20.0"}};
   return config_with(request, config.dump());
 }
-
-}  // namespace
 
 Convention compressed_tensors_convention() noexcept {
   return {"compressed-tensors",

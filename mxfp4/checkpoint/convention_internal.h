@@ -15,4 +15,8 @@ std::map<std::string, std::string> config_with(const ConfigRequest& request, std
 /// The texts() of conventions whose readers need no word of the quantisation.
 std::map<std::string, std::string> config_alone(const ConfigRequest& request);
 
+/// The texts() of a format of compressed-tensors; `weights` is the JSON object of how they are quantised.
+std::map<std::string, std::string> compressed_tensors_texts(const ConfigRequest& request, const char* format,
+                                                            std::string_view weights);
+
 }  // namespace mxfp4

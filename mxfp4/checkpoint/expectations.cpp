@@ -44,7 +44,7 @@ void check_quantization_config(const Checkpoint& checkpoint, Problems& problems)
   const ModelConfig& config = checkpoint.config;
   if (checkpoint.files.config.empty() || !checkpoint.foreign.empty()) return;
   if (!checkpoint.has_quantized) {
-    if (config.quant_method.empty()) return;
+    if (config.quant_method.empty() || !checkpoint.other_format.empty()) return;
     report(&problems, ProblemKind::config, "",
            "config.json says that weights are quantised as {}, but no tensor is", told(config));
     return;

@@ -36,6 +36,31 @@ TEST(Foreign, IsListedAndRefused) {
       has_all(error_of([&] { check_readable(checkpoint); }), {"unsupported", "model.safetensors", "nvfp4"}));
 }
 
+TEST(Foreign, Fp8InTilesAndNvfp4AreRead) {
+  const std::vector<std::pair<const char*, Tensors>> models = {
+      {"fp8",
+       {{"a.weight", Dtype::f8_e4m3, {130, 40}},
+        {"a.weight_scale_inv", Dtype::f32, {2, 1}},
+        {"b.weight", Dtype::f8_e4m3, {4, 160}},
+        {"b.scale", Dtype::f8_e8m0, {1, 2}}}},
+      {"nvfp4",
+       {{"a.weight_packed", Dtype::u8, {3, 16}},
+        {"a.weight_scale", Dtype::f8_e4m3, {3, 2}},
+        {"a.weight_global_scale", Dtype::f32, {1}}}}};
+  for (const auto& [name, tensors] : models) {
+    const Checkpoint checkpoint = open(tensors);
+    EXPECT_EQ(checkpoint.foreign, "");
+    EXPECT_EQ(checkpoint.convention_name(), name);
+    EXPECT_FALSE(checkpoint.has_quantized);
+    ASSERT_NE(checkpoint.find("a.weight"), nullptr);
+    EXPECT_NE(checkpoint.find("a.weight")->other, nullptr);
+  }
+  Tensors both = models[0].second;  // and not beside what is not read
+  both.push_back({"c.weight", Dtype::f8_e4m3, {4, 32}});
+  both.push_back({"c.weight_scale", Dtype::f32, {1}});
+  EXPECT_EQ(foreign(both), "fp8");
+}
+
 TEST(Foreign, NothingIsForeignInAPlainModel) {
   const Checkpoint checkpoint = open({{"a.weight", Dtype::bf16, {4, 32}},
                                       {"ids", Dtype::i64, {1, 4}},

@@ -2,48 +2,92 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <limits>
 
+#include "mxfp4/codec/e2m1.h"
+#include "mxfp4/codec/e4m3.h"
 #include "mxfp4/codec/e8m0.h"
 #include "mxfp4/tensor/view.h"
 
 namespace mxfp4 {
 namespace {
 
-constexpr std::int64_t kTile = 128;
-
-// E4M3: sign, 4 bits of exponent (bias 7), 3 of mantissa; no infinity, NaN where all are ones.
-float e4m3(unsigned byte) noexcept {
-  const unsigned exponent = byte >> 3 & 15, mantissa = byte & 7;
-  float value = std::ldexp(static_cast<float>(exponent == 0 ? mantissa : mantissa + 8),
-                           static_cast<int>(exponent == 0 ? 1 : exponent) - 10);
-  if (exponent == 15 && mantissa == 7) value = std::numeric_limits<float>::quiet_NaN();
-  return (byte & 0x80) != 0 ? -value : value;
-}
-
 const std::array<float, 256>& e4m3_values() noexcept {
   static const std::array<float, 256> values = [] {
     std::array<float, 256> table{};
-    for (unsigned byte = 0; byte < table.size(); ++byte) table[byte] = e4m3(byte);
+    for (std::size_t byte = 0; byte < table.size(); ++byte)
+      table[byte] = e4m3_value(static_cast<std::uint8_t>(byte));
     return table;
   }();
   return values;
+}
+
+std::uint8_t byte_of(const StoredTensor& tensor, std::int64_t index) {
+  return std::to_integer<std::uint8_t>(tensor.bytes[static_cast<std::size_t>(index)]);
+}
+
+float number(const StoredTensor& tensor, std::int64_t index) {
+  const auto bytes = static_cast<std::int64_t>(bits_of(tensor.dtype)) / 8;
+  float value = 0;
+  copy_rows_f32(dense_view(tensor.bytes.data() + index * bytes, tensor.dtype, {1}), 0, 1, &value);
+  return value;
 }
 
 class Fp8InTiles final : public OtherCodes {
  public:
   void read(std::int64_t row, std::int64_t row_end, std::int64_t column, std::int64_t column_end,
             float* out) const override {
-    const std::int64_t columns = shape.back(), tiles = (columns + kTile - 1) / kTile;
+    read_as(row, row_end, column, column_end, out);
+  }
+  void read_exact(std::int64_t row, std::int64_t row_end, std::int64_t column, std::int64_t column_end,
+                  double* out) const override {
+    read_as(row, row_end, column, column_end, out);
+  }
+
+ private:
+  template <class Number>
+  void read_as(std::int64_t row, std::int64_t row_end, std::int64_t column, std::int64_t column_end,
+               Number* out) const {
+    const std::int64_t columns = shape.back(), tiles = (columns + kFp8Tile - 1) / kFp8Tile;
     const std::array<float, 256>& values = e4m3_values();
     for (; row < row_end; ++row) {
-      for (std::int64_t k = column; k < column_end; ++k) {
-        const auto code =
-            std::to_integer<std::size_t>(stored[0]->bytes[static_cast<std::size_t>(row * columns + k)]);
-        const auto scale = std::to_integer<std::uint8_t>(
-            stored[1]->bytes[static_cast<std::size_t>(row / kTile * tiles + k / kTile)]);
-        *out++ = values[code] * static_cast<float>(e8m0_value(scale));
+      for (std::int64_t k = column; k < column_end;) {
+        const std::int64_t in_row = k / kFp8Tile, end = std::min((in_row + 1) * kFp8Tile, column_end);
+        const std::int64_t tile = row / kFp8Tile * tiles + in_row;
+        const Number scale = stored[1]->dtype == Dtype::f8_e8m0 ? e8m0_value(byte_of(*stored[1], tile))
+                                                                : number(*stored[1], tile);
+        for (; k < end; ++k) *out++ = Number{values[byte_of(*stored[0], row * columns + k)]} * scale;
+      }
+    }
+  }
+};
+
+class Nvfp4Codes final : public OtherCodes {
+ public:
+  void read(std::int64_t row, std::int64_t row_end, std::int64_t column, std::int64_t column_end,
+            float* out) const override {
+    read_as(row, row_end, column, column_end, out);
+  }
+  void read_exact(std::int64_t row, std::int64_t row_end, std::int64_t column, std::int64_t column_end,
+                  double* out) const override {
+    read_as(row, row_end, column, column_end, out);
+  }
+
+ private:
+  template <class Number>
+  void read_as(std::int64_t row, std::int64_t row_end, std::int64_t column, std::int64_t column_end,
+               Number* out) const {
+    const std::int64_t columns = shape.back(), blocks = columns / kNvfp4Block;
+    const std::array<float, 256>& values = e4m3_values();
+    const Number global = number(*stored[2], 0);
+    for (; row < row_end; ++row) {
+      for (std::int64_t k = column; k < column_end;) {
+        const std::int64_t block = k / kNvfp4Block, end = std::min((block + 1) * kNvfp4Block, column_end);
+        const Number scale = Number{values[byte_of(*stored[1], row * blocks + block)]} / global;
+        for (; k < end; ++k) {
+          const std::uint8_t pair = byte_of(*stored[0], (row * columns + k) / 2);
+          *out++ = Number{e2m1_value(static_cast<std::uint8_t>(k % 2 == 0 ? pair & 15 : pair >> 4))} * scale;
+        }
       }
     }
   }
@@ -74,28 +118,46 @@ class AffineWords final : public OtherCodes {
     return bits_ == 8 ? byte : byte >> (at % 8) & 15;
   }
 
-  static float number(const StoredTensor& tensor, std::int64_t index) {
-    const auto bytes = static_cast<std::int64_t>(bits_of(tensor.dtype)) / 8;
-    float value = 0;
-    copy_rows_f32(dense_view(tensor.bytes.data() + index * bytes, tensor.dtype, {1}), 0, 1, &value);
-    return value;
-  }
-
   std::int64_t group_, bits_;
 };
 
 }  // namespace
 
+void OtherCodes::read_exact(std::int64_t row, std::int64_t row_end, std::int64_t column,
+                            std::int64_t column_end, double* out) const {
+  std::vector<float> values(static_cast<std::size_t>((row_end - row) * (column_end - column)));
+  read(row, row_end, column, column_end, values.data());
+  std::copy(values.begin(), values.end(), out);
+}
+
 OtherCodesPtr fp8_in_tiles(const StoredTensor& codes, const StoredTensor& scales) {
-  if (codes.dtype != Dtype::f8_e4m3 || scales.dtype != Dtype::f8_e8m0 || codes.shape.size() != 2)
+  if (codes.dtype != Dtype::f8_e4m3 || codes.shape.size() != 2 ||
+      (scales.dtype != Dtype::f8_e8m0 && scales.dtype != Dtype::f32))
     return nullptr;
   Shape tiles = codes.shape;
-  for (std::int64_t& size : tiles) size = (size + kTile - 1) / kTile;
+  for (std::int64_t& size : tiles) size = size / kFp8Tile + (size % kFp8Tile != 0 ? 1 : 0);
   if (scales.shape != tiles) return nullptr;
   auto weight = std::make_shared<Fp8InTiles>();
   weight->name = "FP8";
+  weight->format = "fp8";
   weight->shape = codes.shape;
   weight->stored = {&codes, &scales};
+  return weight;
+}
+
+OtherCodesPtr nvfp4_codes(const StoredTensor& codes, const StoredTensor& scales, const StoredTensor& global) {
+  if (codes.dtype != Dtype::u8 || scales.dtype != Dtype::f8_e4m3 || global.dtype != Dtype::f32)
+    return nullptr;
+  if (codes.shape.size() != 2 || element_count(global.shape) != 1) return nullptr;
+  const std::int64_t rows = codes.shape[0], bytes = codes.shape[1];
+  if (bytes % (kNvfp4Block / 2) != 0 || bytes > std::numeric_limits<std::int64_t>::max() / 64 ||
+      scales.shape != Shape{rows, bytes / (kNvfp4Block / 2)})
+    return nullptr;
+  auto weight = std::make_shared<Nvfp4Codes>();
+  weight->name = "NVFP4";
+  weight->format = "nvfp4";
+  weight->shape = {rows, bytes * 2};
+  weight->stored = {&codes, &scales, &global};
   return weight;
 }
 

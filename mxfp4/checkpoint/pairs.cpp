@@ -167,10 +167,16 @@ const Convention* convention_of(const StoredTensor& codes, const StoredTensor& s
 
 // A weight in another quantisation that is read; null for anything else.
 OtherCodesPtr other_codes(const ModelFiles& files, const ModelConfig& config, const StoredTensor& codes) {
-  constexpr std::string_view kWeight = ".weight";
+  constexpr std::string_view kWeight = ".weight", kPacked = ".weight_packed";
+  if (codes.name.ends_with(kPacked)) {
+    const StoredTensor* const scales = partner_of(files, codes, kPacked, ".weight_scale");
+    const StoredTensor* const global = partner_of(files, codes, kPacked, ".weight_global_scale");
+    return scales == nullptr || global == nullptr ? nullptr : nvfp4_codes(codes, *scales, *global);
+  }
   if (!codes.name.ends_with(kWeight)) return nullptr;
   if (codes.dtype == Dtype::f8_e4m3) {
-    const StoredTensor* const scales = partner_of(files, codes, kWeight, ".scale");
+    const StoredTensor* scales = partner_of(files, codes, kWeight, ".scale");
+    if (scales == nullptr) scales = partner_of(files, codes, kWeight, ".weight_scale_inv");
     return scales == nullptr ? nullptr : fp8_in_tiles(codes, *scales);
   }
   const StoredTensor* const scales = partner_of(files, codes, kWeight, ".scales");
@@ -185,7 +191,8 @@ void find_others(const ModelFiles& files, const ModelConfig& config, Pairs& pair
   for (const StoredTensor* const tensor : files.tensors()) {
     if (pairs.has(*tensor)) continue;
     OtherCodesPtr other = other_codes(files, config, *tensor);
-    if (other == nullptr) continue;
+    // MLX's affine words are read beside MXFP4, and a model of nothing else is not.
+    if (other == nullptr || (pairs.convention == nullptr && *other->format == '\0')) continue;
     for (const StoredTensor* const part : other->stored) {
       if (part != tensor) pairs.parts_of_others.insert(part);
     }
@@ -214,7 +221,7 @@ Pairs find_pairs(const ModelFiles& files, const ModelConfig& config, const Conve
       pairs.scales.insert(scales);
     }
   }
-  if (pairs.convention != nullptr) find_others(files, config, pairs);
+  find_others(files, config, pairs);
   return pairs;
 }
 

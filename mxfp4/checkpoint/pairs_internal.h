@@ -31,8 +31,7 @@ struct Pairs {
 };
 
 /// Finds what is called codes and scales by a convention and has its dtypes. Where conventions share both,
-/// the config decides, or `wanted` if that is given. Weights in other quantisations are looked for in a model
-/// that has any pair.
+/// the config decides, or `wanted` if that is given.
 Pairs find_pairs(const ModelFiles& files, const ModelConfig& config, const Convention* wanted = nullptr);
 
 /// Throws Error corrupt_file for shapes that do not fit, codes without scales, scales without codes, dtypes

@@ -13,6 +13,7 @@ namespace mxfp4 {
 namespace {
 
 constexpr std::string_view kWeight = ".weight", kBias = ".bias", kExperts = ".experts.", kQkv = ".qkv_proj.";
+constexpr std::string_view kDeepseekExperts = ".ffn.experts.";
 constexpr std::string_view kSwitch = ".switch_mlp.";  // what mlx-lm calls the experts of all but gpt-oss
 
 // DeepSeek's names of an expert's matrices.
@@ -48,7 +49,9 @@ std::string canonical_name(const Checkpoint& checkpoint, const Weight& weight) {
     const std::string name = openai_to_transformers(weight.name);
     return name.empty() ? weight.name : name;
   }
-  if (is(convention, "deepseek-v4"))
+  // In FP8 or dense, DeepSeek-V4 has the names of its release, too.
+  if (is(convention, "deepseek-v4") ||
+      (convention == nullptr && weight.name.find(kDeepseekExperts) != std::string::npos))
     return with_projection(weight.name, &Projection::deepseek, &Projection::name);
   if (is(convention, "mlx") && weight.name.find(kSwitch) != std::string::npos) {
     std::string name = replaced(weight.name, kSwitch, kExperts);

@@ -10,7 +10,7 @@
 namespace mxfp4 {
 namespace {
 
-constexpr std::string_view kBlocks = "_blocks";
+constexpr std::string_view kBlocks = "_blocks", kPacked = "_packed";
 
 // Dense names without ".weight" of weights that a `linear` file stores as {name}.blocks.
 std::set<std::string> bare_names(const ModelFiles& files) {
@@ -100,6 +100,7 @@ std::vector<Weight> read_weights(const ModelFiles& files, const Pairs& pairs, Pr
       weight.quantized = blocks_of_pair(*tensor, *pair->second);
     } else if (const auto other = pairs.others.find(tensor); other != pairs.others.end()) {
       weight.name = tensor->name;
+      if (weight.name.ends_with(kPacked)) weight.name.resize(weight.name.size() - kPacked.size());
       weight.other = other->second;
     } else {
       weight.name = names.of_dense(*tensor);

@@ -21,11 +21,21 @@ Json to_json(const job::ConvertReport& report, bool planned) {
                        {"dtype", to_string(tensor.dtype)},
                        {"shape", tensor.shape}});
   }
-  Json json = {{"from", report.from},
+  Json inexact = Json::array();
+  for (const job::InexactBlocks& blocks : report.inexact) {
+    inexact.push_back({{"tensor", blocks.tensor},
+                       {"blocks", blocks.blocks},
+                       {"row", blocks.row},
+                       {"block", blocks.block},
+                       {"message", blocks.reason}});
+  }
+  Json json = {{"ok", report.ok()},
+               {"from", report.from},
                {"format", report.format},
                {"tensors", tensors},
                {"totals",
                 {{"moved", report.count(Conversion::moved)},
+                 {"reencoded", report.count(Conversion::reencoded)},
                  {"kept", report.count(Conversion::kept)},
                  {"expanded", report.count(Conversion::expanded)},
                  {"blocks", report.blocks},
@@ -33,7 +43,8 @@ Json to_json(const job::ConvertReport& report, bool planned) {
                  {"bytes_out", report.bytes_out}}},
                {"disk_needed_bytes", report.disk_needed},
                {"left_behind", report.left_behind}};
-  if (!planned) {
+  if (!report.ok()) json["inexact"] = inexact;
+  if (!planned && report.ok()) {
     json["totals"]["seconds"] = finite_or_null(report.seconds);
     json["totals"]["peak_memory_bytes"] = report.peak_memory;
     json["files"] = report.files;
@@ -61,7 +72,8 @@ class Convert : public Verb {
     add_job_options(app, request_.options);
     app.footer(
         "  mxfp4 convert gpt-oss-20b gpt-oss-20b-mlx --format mlx\n"
-        "  mxfp4 convert model-ct model-quark --format quark --dry-run");
+        "  mxfp4 convert model-ct model-quark --format quark --dry-run\n"
+        "  mxfp4 convert model-ct model-nvfp4 --format nvfp4");
   }
 
   void run(Console& console) override {
@@ -70,20 +82,43 @@ class Convert : public Verb {
     request_.options.progress = &progress;
     request_.options.stop = &stop_flag();
     const job::ConvertReport report = dry_run_ ? plan_convert(request_) : run_convert(request_);
+    ok_ = report.ok();
     progress.wipe();
     if (console.json) return console.print_json(to_json(report, dry_run_));
+    if (!ok_) return console.print(refusal(report, console.out));
     for (const std::string& file : report.left_behind) console.warn("not copied: " + file);
     if (!console.quiet) console.print(text(report, console.out));
   }
 
+  int status() const noexcept override { return ok_ ? 0 : 1; }
+
  private:
+  static std::string refusal(const job::ConvertReport& report, const Screen& screen) {
+    constexpr std::size_t kShown = 20;
+    std::string text;
+    std::uint64_t blocks = 0;
+    for (std::size_t i = 0; i < report.inexact.size(); ++i) {
+      const job::InexactBlocks& of = report.inexact[i];
+      blocks += of.blocks;
+      if (i == kShown) text += "...\n";
+      if (i >= kShown) continue;
+      text += fmt::format("{}: {}, the first in row {}, block {}: {}\n", printable(of.tensor),
+                          plural(of.blocks, "block"), of.row, of.block, of.reason);
+    }
+    return text + fmt::format("{}: {} of {} in {} of {} cannot be {} exactly; nothing was written\n",
+                              screen.paint(Ink::bad, "not exact"), format_count(blocks),
+                              plural(report.blocks, "block"), format_count(report.inexact.size()),
+                              plural(report.count(Conversion::reencoded), "weight"), report.format);
+  }
+
   std::string text(const job::ConvertReport& report, const Screen& screen) const {
-    const std::uint64_t expanded = report.count(Conversion::expanded);
+    const std::uint64_t expanded = report.count(Conversion::expanded),
+                        reencoded = report.count(Conversion::reencoded);
     std::string text = fmt::format(
-        "{}  {} -> {}: {} of {} moved, {} kept{}\n  size  {} -> {}\n",
+        "{}  {} -> {}: {} of {} {}, {} kept{}\n  size  {} -> {}\n",
         screen.paint(Ink::strong, printable(request_.out.native())), report.from, report.format,
-        plural(report.count(Conversion::moved), "weight"), plural(report.blocks, "block"),
-        format_count(report.count(Conversion::kept)),
+        plural(report.count(Conversion::moved) + reencoded, "weight"), plural(report.blocks, "block"),
+        reencoded > 0 ? "encoded anew, all exactly" : "moved", format_count(report.count(Conversion::kept)),
         expanded > 0 ? fmt::format(", {} of another quantisation expanded to BF16", format_count(expanded))
                      : "",
         format_bytes(static_cast<double>(report.bytes_in)),
@@ -96,7 +131,7 @@ class Convert : public Verb {
   }
 
   job::ConvertRequest request_;
-  bool no_verify_ = false, dry_run_ = false;
+  bool no_verify_ = false, dry_run_ = false, ok_ = true;
 };
 
 }  // namespace

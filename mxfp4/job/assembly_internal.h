@@ -46,6 +46,39 @@ std::vector<Assembled> assemble(const std::vector<Piece>& pieces,
 /// StoredBlocks::scratch_bytes of their elements.
 Mxfp4View rows_of(const Assembled& tensor, std::int64_t begin, std::int64_t end, std::byte* scratch);
 
+/// The rows of a tensor, cut into units of about a million elements: a multiple of `step` rows, but at the
+/// end.
+struct RowUnits {
+  explicit RowUnits(const Assembled& tensor, std::int64_t step = 1);
+  std::size_t count() const noexcept;
+  std::int64_t begin(std::size_t unit) const noexcept;
+  std::int64_t most() const noexcept;
+
+  std::int64_t rows, per_unit;
+};
+
+/// A quantised one, unit by unit. The files outlive it.
+class BlockRows {
+ public:
+  explicit BlockRows(Assembled tensor, const ModelFiles& files, std::int64_t step = 1);
+
+  const Assembled& tensor() const noexcept { return tensor_; }
+  const RowUnits& units() const noexcept { return units_; }
+  std::int64_t blocks_per_row() const noexcept { return tensor_.columns() / kBlockSize; }
+  std::size_t scratch_bytes() const noexcept;  ///< that read() needs
+  std::uint64_t bytes() const noexcept;        ///< of all rows
+
+  /// The rows of a unit, as rows_of() gives them; the system is asked to read ahead.
+  Mxfp4View read(std::size_t unit, std::byte* scratch) const;
+  /// Its pages may go.
+  void release(std::size_t unit) const;
+
+ private:
+  Assembled tensor_;
+  const ModelFiles* files_;
+  RowUnits units_;
+};
+
 /// Codes and scales of a quantised one, moved and nothing else.
 Part move_part(const Assembled& tensor, safetensors::TensorSpec codes, safetensors::TensorSpec scales,
                const ModelFiles& files);

@@ -12,22 +12,8 @@ namespace {
 
 // Elements of a unit, and how many units ahead the system is asked to read.
 constexpr std::int64_t kUnitElements = 1 << 20;
-constexpr std::int64_t kUnitsAhead = 4;
+constexpr std::size_t kUnitsAhead = 4;
 constexpr std::int64_t kBlockBytes = kBlockSize / 2;
-
-struct Units {
-  explicit Units(const Assembled& tensor)
-      : rows(tensor.rows()),
-        per_unit(std::max<std::int64_t>(kUnitElements / std::max<std::int64_t>(tensor.columns(), 1), 1)) {}
-
-  std::size_t count() const { return static_cast<std::size_t>((rows + per_unit - 1) / per_unit); }
-  std::int64_t begin(std::size_t unit) const {
-    return std::min(static_cast<std::int64_t>(unit) * per_unit, rows);
-  }
-  std::int64_t most() const { return std::min(per_unit, rows); }
-
-  std::int64_t rows, per_unit;
-};
 
 using Advice = void (MappedFile::*)(std::span<const std::byte>) const noexcept;
 
@@ -124,51 +110,84 @@ Mxfp4View rows_of(const Assembled& tensor, std::int64_t begin, std::int64_t end,
   return {codes, scales, {count, columns}};
 }
 
+RowUnits::RowUnits(const Assembled& tensor, std::int64_t step) : rows(tensor.rows()) {
+  const std::int64_t steps = kUnitElements / step / std::max<std::int64_t>(tensor.columns(), 1);
+  per_unit = step * std::max<std::int64_t>(steps, 1);
+}
+
+std::size_t RowUnits::count() const noexcept {
+  return static_cast<std::size_t>((rows + per_unit - 1) / per_unit);
+}
+
+std::int64_t RowUnits::begin(std::size_t unit) const noexcept {
+  return std::min(static_cast<std::int64_t>(unit) * per_unit, rows);
+}
+
+std::int64_t RowUnits::most() const noexcept {
+  return std::min(per_unit, rows);
+}
+
+BlockRows::BlockRows(Assembled tensor, const ModelFiles& files, std::int64_t step)
+    : tensor_(std::move(tensor)), files_(&files), units_(tensor_, step) {}
+
+std::size_t BlockRows::scratch_bytes() const noexcept {
+  return StoredBlocks::scratch_bytes(units_.most() * tensor_.columns());
+}
+
+std::uint64_t BlockRows::bytes() const noexcept {
+  return StoredBlocks::scratch_bytes(tensor_.rows() * tensor_.columns());
+}
+
+Mxfp4View BlockRows::read(std::size_t unit, std::byte* scratch) const {
+  const std::size_t ahead = unit + kUnitsAhead;
+  advise(tensor_, units_.begin(ahead), units_.begin(ahead + 1), *files_, &MappedFile::will_need);
+  return rows_of(tensor_, units_.begin(unit), units_.begin(unit + 1), scratch);
+}
+
+void BlockRows::release(std::size_t unit) const {
+  advise(tensor_, units_.begin(unit), units_.begin(unit + 1), *files_, &MappedFile::done_with);
+}
+
 Part move_part(const Assembled& tensor, safetensors::TensorSpec codes, safetensors::TensorSpec scales,
                const ModelFiles& files) {
-  const Units units(tensor);
-  const std::int64_t columns = tensor.columns(), blocks = columns / kBlockSize;
+  const BlockRows source(tensor, files);
   Part part;
   part.outputs = {std::move(codes), std::move(scales)};
-  part.units = units.count();
-  part.unit_memory = StoredBlocks::scratch_bytes(units.most() * columns);
-  part.input_bytes = StoredBlocks::scratch_bytes(tensor.rows() * columns);
-  part.run = [=, &files](std::size_t unit, std::byte* scratch, const Write& write) {
-    const std::int64_t begin = units.begin(unit), end = units.begin(unit + 1);
-    const std::int64_t ahead = std::min(begin + kUnitsAhead * units.per_unit, units.rows);
-    advise(tensor, ahead, std::min(ahead + units.per_unit, units.rows), files, &MappedFile::will_need);
-    const Mxfp4View rows = rows_of(tensor, begin, end, scratch);
-    const auto at = static_cast<std::uint64_t>(begin * blocks);
-    const auto count = static_cast<std::size_t>((end - begin) * blocks);
+  part.units = source.units().count();
+  part.unit_memory = source.scratch_bytes();
+  part.input_bytes = source.bytes();
+  part.run = [=](std::size_t unit, std::byte* scratch, const Write& write) {
+    const Mxfp4View rows = source.read(unit, scratch);
+    const auto at = static_cast<std::uint64_t>(source.units().begin(unit) * source.blocks_per_row());
+    const auto count = static_cast<std::size_t>(rows.shape[0] * source.blocks_per_row());
     write(0, at * kBlockBytes, {reinterpret_cast<const std::byte*>(rows.codes), count * kBlockBytes});
     write(1, at, {reinterpret_cast<const std::byte*>(rows.scales), count});
-    advise(tensor, begin, end, files, &MappedFile::done_with);
+    source.release(unit);
   };
   return part;
 }
 
 Part ggml_part(std::string name, const Assembled& tensor, const ModelFiles& files) {
-  const Units units(tensor);
-  const std::int64_t columns = tensor.columns(), blocks = columns / kBlockSize;
+  const BlockRows source(tensor, files);
+  const std::int64_t blocks = source.blocks_per_row();
   constexpr std::int64_t kGgmlBytes = kBlockBytes + 1;
   // scratch: rows as they are | as they are to be
-  const std::size_t result_at = StoredBlocks::scratch_bytes(units.most() * columns);
+  const std::size_t result_at = source.scratch_bytes();
   Shape shape = tensor.shape;
   shape.back() = blocks * kGgmlBytes;
   Part part;
   part.outputs = {{std::move(name), Dtype::u8, shape}};
-  part.units = units.count();
-  part.unit_memory = result_at + static_cast<std::size_t>(units.most() * blocks * kGgmlBytes);
-  part.input_bytes = StoredBlocks::scratch_bytes(tensor.rows() * columns);
+  part.units = source.units().count();
+  part.unit_memory = result_at + static_cast<std::size_t>(source.units().most() * blocks * kGgmlBytes);
+  part.input_bytes = source.bytes();
   part.run = [=, &files](std::size_t unit, std::byte* scratch, const Write& write) {
-    const std::int64_t begin = units.begin(unit), end = units.begin(unit + 1), count = (end - begin) * blocks;
-    const std::int64_t ahead = std::min(begin + kUnitsAhead * units.per_unit, units.rows);
-    advise(tensor, ahead, std::min(ahead + units.per_unit, units.rows), files, &MappedFile::will_need);
-    const Mxfp4View rows = rows_of(tensor, begin, end, scratch);
+    const std::int64_t begin = source.units().begin(unit);
+    const Mxfp4View rows = source.read(unit, scratch);
+    const std::int64_t count = rows.shape[0] * blocks;
     auto* const result = reinterpret_cast<std::uint8_t*>(scratch + result_at);
     for (std::int64_t block = 0; block < count; ++block) {
       if (rows.scales[block] == 255) {
-        const Piece& piece = *tensor.at(begin + block / blocks).piece;
+        const Piece& piece = *source.tensor().at(begin + block / blocks).piece;
         fail(ErrorCode::unsupported,
              "{}: tensor '{}': a scale of {} is 255, which is NaN, and ggml refuses it",
              files.file_of(*piece.weight->stored), piece.weight->stored->name, piece.name);
@@ -178,13 +197,13 @@ Part ggml_part(std::string name, const Assembled& tensor, const ModelFiles& file
     }
     write(0, static_cast<std::uint64_t>(begin * blocks * kGgmlBytes),
           {scratch + result_at, static_cast<std::size_t>(count * kGgmlBytes)});
-    advise(tensor, begin, end, files, &MappedFile::done_with);
+    source.release(unit);
   };
   return part;
 }
 
 Part join_part(std::string name, const Assembled& tensor, Dtype dtype, const ModelFiles& files) {
-  const Units units(tensor);
+  const RowUnits units(tensor);
   const Dtype own = tensor.pieces[0]->dense.dtype;
   const std::int64_t columns = tensor.columns();
   const auto own_bytes = static_cast<std::size_t>(bits_of(own)) / 8,

@@ -3,6 +3,8 @@
 #include <unordered_map>
 
 #include "mxfp4/base/fail_internal.h"
+#include "mxfp4/codec/e2m1.h"
+#include "mxfp4/codec/e8m0.h"
 #include "mxfp4/codec/float16.h"
 #include "mxfp4/job/convert_plan_internal.h"
 #include "mxfp4/job/pass_internal.h"
@@ -33,8 +35,9 @@ class Comparer {
   Comparer(const Checkpoint& in, const Checkpoint& out) : in_(in.files), out_(out.files) {}
 
   void compare(const Unit& unit) const {
-    if (unit.in->is_quantized()) return compare_blocks(unit);
-    if (unit.in->weight->other != nullptr) return compare_expanded(unit);
+    const bool reencoded = unit.out->weight->other != nullptr;
+    if (unit.in->is_quantized()) return reencoded ? compare_reencoded(unit) : compare_blocks(unit);
+    if (unit.in->weight->other != nullptr) return reencoded ? compare_kept(unit) : compare_expanded(unit);
     if (unit.in->dense.data == nullptr || unit.out->dense.data == nullptr) return compare_stored(unit);
     compare_numbers(unit);
   }
@@ -81,6 +84,26 @@ class Comparer {
     }
   }
 
+  // MXFP4 and what was made of it, as doubles, which hold both, with the signs of zeros.
+  void compare_reencoded(const Unit& unit) const {
+    const StoredBlocks& blocks = unit.in->weight->quantized;
+    const std::int64_t columns = blocks.columns();
+    std::vector<std::uint8_t> scratch(StoredBlocks::scratch_bytes(columns));
+    std::uint8_t *const codes = scratch.data(), *const scales = codes + columns / 2;
+    std::vector<double> x(static_cast<std::size_t>(columns)), y(x.size());
+    for (std::int64_t row = unit.begin; row < unit.end; ++row) {
+      copy_row(blocks, unit.in->first_row + row * unit.in->row_step, codes, scales);
+      for (std::size_t k = 0; k < x.size(); ++k) {
+        const int code = k % 2 == 0 ? codes[k / 2] & 15 : codes[k / 2] >> 4;
+        x[k] =
+            double{e2m1_value(static_cast<std::uint8_t>(code))} * double{e8m0_value(scales[k / kBlockSize])};
+      }
+      unit.out->weight->other->read_exact(row, row + 1, 0, columns, y.data());
+      if (std::memcmp(x.data(), y.data(), x.size() * sizeof(double)) != 0) differ(unit, row, "values");
+    }
+    give_back(in_, *unit.in, unit);
+  }
+
   // Another quantisation, of which BF16 was made.
   void compare_expanded(const Unit& unit) const {
     const auto count = static_cast<std::size_t>((unit.end - unit.begin) * columns_of(*unit.in));
@@ -95,8 +118,21 @@ class Comparer {
   }
 
   void compare_stored(const Unit& unit) const {
-    const std::span<const std::byte> a = unit.in->weight->stored->bytes, b = unit.out->weight->stored->bytes;
-    if (a.size() != b.size() || std::memcmp(a.data(), b.data(), a.size()) != 0) differ(unit, 0, "bytes");
+    compare_stored(unit, *unit.in->weight->stored, *unit.out->weight->stored);
+  }
+
+  void compare_stored(const Unit& unit, const StoredTensor& in, const StoredTensor& out) const {
+    const std::span<const std::byte> a = in.bytes, b = out.bytes;
+    if (a.size() != b.size() || std::memcmp(a.data(), b.data(), a.size()) != 0)
+      differ(unit, 0, "bytes", &out);
+  }
+
+  // Another quantisation, which OUT has as well.
+  void compare_kept(const Unit& unit) const {
+    const std::vector<const StoredTensor*>&a = unit.in->weight->other->stored,
+                            &b = unit.out->weight->other->stored;
+    if (a.size() != b.size()) differ(unit, 0, "tensors");
+    for (std::size_t i = 0; i < a.size() && unit.begin == 0; ++i) compare_stored(unit, *a[i], *b[i]);
   }
 
   void compare_numbers(const Unit& unit) const {
@@ -139,7 +175,10 @@ std::vector<Unit> pair_up(const std::vector<Piece>& in, const std::vector<Piece>
   std::vector<Unit> units;
   for (const Piece& piece : in) {
     const auto found = by_name.find(piece.name);
-    if (found == by_name.end() || found->second->is_quantized() != piece.is_quantized() ||
+    const auto is_blocks = [&](const Piece& one) {
+      return one.is_quantized() || (piece.is_quantized() && one.weight->other != nullptr);
+    };
+    if (found == by_name.end() || is_blocks(*found->second) != piece.is_quantized() ||
         found->second->shape != piece.shape) {
       fail(ErrorCode::io, "{}: was written wrong: '{}' of shape {} is not there", path.native(), piece.name,
            to_string(piece.shape));

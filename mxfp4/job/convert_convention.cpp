@@ -17,14 +17,15 @@ constexpr std::string_view kWeight = ".weight", kOutputHead = "lm_head";
 /// Builds the plan tensor by tensor.
 class Planner {
  public:
-  Planner(const ConvertSource& source, const Convention& format, ConvertPlan& plan)
-      : source_(source), files_(source.checkpoint.files), format_(format), plan_(plan) {}
+  Planner(const ConvertSource& source, const Convention& format, ConvertPlan& plan, const MakePart& reencode)
+      : source_(source), files_(source.checkpoint.files), format_(format), plan_(plan), reencode_(reencode) {}
 
   void add(const Assembled& tensor) {
     const StoredNames names = stored_names(format_, tensor.name, tensor.stacked);
     const Piece& first = *tensor.pieces[0];
     parameters_ += static_cast<std::uint64_t>(element_count(tensor.shape));
     if (tensor.is_quantized()) return move(tensor, names);
+    if (is_kept_as_stored(first, names)) return keep(tensor);
     if (is_linear(tensor.name, tensor.shape.size(), tensor.stacked)) {
       std::string module = tensor.name;
       if (module.ends_with(kWeight)) module.resize(module.size() - kWeight.size());
@@ -62,9 +63,28 @@ class Planner {
     Shape scales = tensor.shape;
     scales.back() /= kBlockSize;
     plan_.report.blocks += static_cast<std::uint64_t>(element_count(scales));
+    if (reencode_) return plan_.add(reencode_(tensor, names), tensor, Conversion::reencoded);
     plan_.add(move_part(tensor, {names.codes, format_.codes_dtype, format_.shape_of_codes(tensor.shape)},
                         {names.scales, format_.scales_dtype, scales}, files_),
               tensor, Conversion::moved);
+  }
+
+  // A weight in the quantisation that OUT has, under the names that it has there.
+  bool is_kept_as_stored(const Piece& piece, const StoredNames& names) const {
+    if (piece.weight->other == nullptr || !reencode_) return false;
+    const StoredTensor &codes = *piece.weight->other->stored[0], &scales = *piece.weight->other->stored[1];
+    return codes.name == names.codes && scales.name == names.scales && codes.dtype == format_.codes_dtype &&
+           scales.dtype == format_.scales_dtype;
+  }
+
+  void keep(const Assembled& tensor) {
+    const std::vector<const StoredTensor*> stored = tensor.pieces[0]->weight->tensors();
+    plan_.add(copy_part(stored[0]->name, *stored[0], map_of(files_, *stored[0])), tensor, Conversion::kept);
+    for (std::size_t i = 1; i < stored.size(); ++i) {
+      plan_.output.parts.push_back(copy_part(stored[i]->name, *stored[i], map_of(files_, *stored[i])));
+      plan_.report.bytes_in += stored[i]->bytes.size();
+      plan_.report.bytes_out += stored[i]->bytes.size();
+    }
   }
 
   Part dense_part(const Assembled& tensor, const std::string& name) const {
@@ -108,6 +128,7 @@ class Planner {
   const ModelFiles& files_;
   const Convention& format_;
   ConvertPlan& plan_;
+  const MakePart& reencode_;
   std::vector<std::string> left_alone_, bare_names_;
   std::uint64_t parameters_ = 0;
   bool has_head_ = false;
@@ -121,13 +142,14 @@ std::string dense_config(const Checkpoint& checkpoint) {
   return with_member(with_quantization(transformers_config_of_openai(text), ""), "expert_dtype", "");
 }
 
-void plan_convention(const ConvertSource& source, const Convention& format, ConvertPlan& plan) {
+void plan_convention(const ConvertSource& source, const Convention& format, ConvertPlan& plan,
+                     const MakePart& reencode) {
   check_holds(source, format);
   std::vector<Assembled> tensors = assemble(
       source.pieces, [&](const Piece& piece) { return place_of(format, source.checkpoint.gpt_oss, piece); });
   std::sort(tensors.begin(), tensors.end(),
             [](const Assembled& a, const Assembled& b) { return natural_less(a.name, b.name); });
-  Planner planner(source, format, plan);
+  Planner planner(source, format, plan, reencode);
   for (const Assembled& tensor : tensors) planner.add(tensor);
   planner.finish();
 }

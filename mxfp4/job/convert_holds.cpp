@@ -91,6 +91,13 @@ void check_deepseek(const ConvertSource& source, const Convention& format) {
 
 }  // namespace
 
+bool is_deepseek(const ConvertSource& source) {
+  return std::all_of(source.pieces.begin(), source.pieces.end(), [](const Piece& piece) {
+    const std::optional<ExpertPiece> expert = parse_expert_piece(piece.name);
+    return expert ? !expert->bias && is_deepseek_layer(expert->prefix) : !piece.is_quantized();
+  });
+}
+
 void check_holds(const ConvertSource& source, const Convention& format) {
   const std::string_view name = format.name;
   if (name == "deepseek-v4") check_deepseek(source, format);

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "mxfp4/base/fail_internal.h"
+#include "mxfp4/container/uqff.h"
 #include "mxfp4/job/convert_plan_internal.h"
 #include "mxfp4/job/preflight_internal.h"
 #include "mxfp4/job/stream.h"
@@ -25,19 +26,29 @@ const ConvertFormat* find_other(std::string_view name) {
   return nullptr;
 }
 
+/// The format that would write IN as it is stored.
+std::string stored_format(const Checkpoint& checkpoint) {
+  const std::vector<TensorFilePtr>& files = checkpoint.files.files;
+  const bool blobs = std::any_of(files.begin(), files.end(), [](const TensorFilePtr& file) {
+    return file->metadata.find(uqff::kBlobVersionKey) != file->metadata.end();
+  });
+  return blobs ? "uqff-0" : checkpoint.convention->name;
+}
+
 void open_source(const ConvertRequest& request, ConvertSource& source) {
   Checkpoint& checkpoint = source.checkpoint;
   checkpoint = open_checkpoint(request.in, request.from);
   check_readable(checkpoint);
   if (!checkpoint.has_quantized) {
-    fail(ErrorCode::invalid_argument, "{}: holds no MXFP4 weight to convert ({}); quantize makes them",
-         request.in.native(), checkpoint.convention_name());
+    fail(ErrorCode::invalid_argument, "{}: holds no MXFP4 weight to convert ({}); {} makes them",
+         request.in.native(), checkpoint.convention_name(),
+         checkpoint.other_format.empty() ? "quantize" : "dequantize, then quantize,");
   }
   if (checkpoint.or_else != nullptr) {
     fail(ErrorCode::invalid_argument, "{}: may be {} or {}, and no config.json tells; --from says which",
          request.in.native(), checkpoint.convention->name, checkpoint.or_else->name);
   }
-  if (checkpoint.convention->name == request.format) {
+  if (stored_format(checkpoint) == request.format) {
     fail(ErrorCode::invalid_argument, "{}: is stored as {} already", request.in.native(), request.format);
   }
   source.pieces = pieces_of(checkpoint);
@@ -65,11 +76,12 @@ std::unique_ptr<Prepared> prepare(const ConvertRequest& request) {
     prepared->directory = writes_directory(files, request.out);
   }
   ConvertPlan& plan = prepared->plan;
-  plan.report.from = source.checkpoint.convention->name;
+  plan.report.from = stored_format(source.checkpoint);
   plan.report.format = request.format;
   for (const LeftBehind& left : files.left_behind)
     plan.report.left_behind.push_back(fmt::format("{} ({})", left.path.native(), left.reason));
   plan.directory = prepared->directory;
+  plan.options = &request.options;
   plan.output = begin_output(files);
   if (plan.directory && files.derived) plan.output.texts = files.derived();
   plan.output.traits.emplace_back("--format", request.format);
@@ -84,7 +96,7 @@ std::unique_ptr<Prepared> prepare(const ConvertRequest& request) {
 }  // namespace
 
 const char* action_name(Conversion conversion) noexcept {
-  constexpr const char* kNames[] = {"moved", "kept", "expanded"};
+  constexpr const char* kNames[] = {"moved", "reencoded", "kept", "expanded"};
   return kNames[static_cast<int>(conversion)];
 }
 
@@ -120,6 +132,7 @@ ConvertReport run_convert(const ConvertRequest& request) {
   const auto start = std::chrono::steady_clock::now();
   const auto prepared = prepare(request);
   ConvertReport& report = prepared->plan.report;
+  if (!report.ok()) return std::move(report);
   Output& output = prepared->plan.output;
   if (request.verify) {
     output.check = [&](const std::filesystem::path& written) {

@@ -25,7 +25,8 @@ struct ConvertSource {
 struct ConvertPlan {
   Output output;
   ConvertReport report;
-  bool directory = true;  ///< whether OUT is one; else one file
+  bool directory = true;             ///< whether OUT is one; else one file
+  const Options* options = nullptr;  ///< for what has to be read before it is known whether OUT can be made
 
   void add(Part part, const Assembled& tensor, Conversion conversion);
 };
@@ -48,9 +49,21 @@ void plan_gguf(const ConvertSource& source, ConvertPlan& plan);
 void plan_uqff(const ConvertSource& source, ConvertPlan& plan);
 void plan_uqff_blobs(const ConvertSource& source, ConvertPlan& plan);
 
+/// FP8 in tiles of 128 x 128, and NVFP4 as compressed-tensors has it: values that are encoded anew, each of
+/// them checked first.
+void plan_fp8(const ConvertSource& source, ConvertPlan& plan);
+void plan_nvfp4(const ConvertSource& source, ConvertPlan& plan);
+
+/// Makes the tensors of a weight that is MXFP4.
+using MakePart = std::function<Part(const Assembled& weight, const StoredNames& names)>;
+
 /// Fills the plan for a convention in safetensors. Throws Error unsupported with the reason if it cannot hold
-/// the model.
-void plan_convention(const ConvertSource& source, const Convention& format, ConvertPlan& plan);
+/// the model. With `reencode`, `format` has the names, dtypes and config of another quantisation than MXFP4.
+void plan_convention(const ConvertSource& source, const Convention& format, ConvertPlan& plan,
+                     const MakePart& reencode = nullptr);
+
+/// Whether every MXFP4 weight of the model is one that DeepSeek-V4 has: an expert of layers.N.ffn.experts.
+bool is_deepseek(const ConvertSource& source);
 
 /// Throws Error unsupported if a weight of the model is none that the convention stores as MXFP4.
 void check_holds(const ConvertSource& source, const Convention& format);

@@ -14,7 +14,7 @@ DequantizeReport run_dequantize(const DequantizeRequest& request) {
   const auto start = std::chrono::steady_clock::now();
   const Checkpoint checkpoint = open_checkpoint(request.in);
   check_readable(checkpoint);
-  if (!checkpoint.has_quantized) {
+  if (!checkpoint.has_quantized && checkpoint.other_format.empty()) {
     fail(ErrorCode::invalid_argument, "{}: holds no MXFP4 weight to dequantise ({})", request.in.native(),
          checkpoint.convention_name());
   }

@@ -300,6 +300,10 @@ QuantizePlan make_plan(const QuantizeRequest& request) {
   QuantizePlan plan;
   plan.checkpoint = open_checkpoint(request.in, request.format == "gpt-oss" ? request.format : "");
   check_readable(plan.checkpoint);
+  if (!plan.checkpoint.other_format.empty()) {
+    fail(ErrorCode::unsupported, "{}: its weights are quantised as {}; dequantize makes a model that can be",
+         request.in.native(), plan.checkpoint.other_format);
+  }
   const Convention* const stored = plan.checkpoint.convention;
   if (plan.checkpoint.files.container != kSafetensors || (stored != nullptr && stored->own_files)) {
     fail(ErrorCode::unsupported, "{}: quantize reads no {}; convert makes another model of it",

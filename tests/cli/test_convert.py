@@ -222,25 +222,3 @@ def test_mlx_finds_the_values(mxfp4, golden, tmp_path):
     assert len(found.files) == 12
     for module in found.files:
         assert np.array_equal(found[module], expected[module + ".weight"]), module
-
-
-@pytest.mark.skipif(importlib.util.find_spec("compressed_tensors") is None, reason="the PyPI packages compressed-tensors and torch are not installed")
-def test_compressed_tensors_finds_the_values(mxfp4, golden, tmp_path):
-    import torch
-    from compressed_tensors.compressors import ModelCompressor
-    from safetensors.torch import load_file
-
-    mxfp4("convert", golden / "tiny-llama/quark", tmp_path / "ct", "--format", "compressed-tensors")
-    mxfp4("dequantize", golden / "tiny-llama/quark", tmp_path / "f32", "--dtype", "f32")
-    config = Model(tmp_path / "ct").config["quantization_config"]
-    compressor = ModelCompressor.from_compression_config(config)
-    expected = Model(tmp_path / "f32")
-    tensors = load_file(tmp_path / "ct/model.safetensors")
-    (group,) = compressor.quantization_config.config_groups.values()
-    from compressed_tensors.compressors.quantized_compressors.fp4_quantized import unpack_fp4_from_uint8
-
-    for name in [n for n in tensors if n.endswith(".weight_packed")]:
-        packed, module = tensors[name], name.removesuffix(".weight_packed")
-        codes = unpack_fp4_from_uint8(packed, packed.shape[0], packed.shape[1] * 2, dtype=torch.float32)
-        scales = torch.exp2(tensors[module + ".weight_scale"].float() - 127).repeat_interleave(group.weights.group_size, dim=1)
-        assert np.array_equal((codes * scales).numpy(), expected[module + ".weight"]), name

@@ -39,10 +39,9 @@ def test_every_tensor_is_that_of_the_description(mxfp4, gpt_oss, tmp_path, sourc
     if source == "uqff-0":
         path = tmp_path / "old"
         mxfp4("convert", gpt_oss / "hf-mxfp4", path, "--format", "uqff-0")
-        mxfp4("convert", path, tmp_path / "between", "--format", "gpt-oss")
-        path = tmp_path / "between"
+        assert "stored as uqff-0 already" in mxfp4.json("convert", path, tmp_path / "no", "--format", "uqff-0", status=2)["error"]["message"]
     report = mxfp4.json("convert", path, tmp_path / "out", "--format", "uqff")
-    assert report["verified"] and report["format"] == "uqff"
+    assert report["verified"] and report["format"] == "uqff" and (report["from"] == "uqff-0") == (source == "uqff-0")
     same(tensors_of(tmp_path / "out"), tensors_of(gpt_oss / "uqff-from-description"))
     names = {p.name for p in (tmp_path / "out").iterdir()}
     assert {"mxfp4-0.uqff", "residual.safetensors", "config.json"} <= names
