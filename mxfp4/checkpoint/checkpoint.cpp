@@ -180,6 +180,14 @@ std::string dense_name(const Checkpoint& checkpoint, const Weight& weight) {
 
 void check_readable(const Checkpoint& checkpoint) {
   if (checkpoint.foreign.empty()) return;
+  constexpr std::string_view kBiases = ".biases";
+  for (const StoredTensor* const tensor : checkpoint.files.tensors()) {
+    if (checkpoint.foreign != "mlx" || tensor->shape.size() != 3 || !tensor->name.ends_with(kBiases))
+      continue;
+    fail(ErrorCode::unsupported,
+         "{}: '{}.weight' is in MLX's affine mode and stacked; of that mode only matrices are read",
+         checkpoint.files.path.native(), tensor->name.substr(0, tensor->name.size() - kBiases.size()));
+  }
   fail(ErrorCode::unsupported, "{}: its weights are quantised as {}, which is not read",
        checkpoint.files.path.native(), checkpoint.foreign);
 }

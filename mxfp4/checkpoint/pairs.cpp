@@ -93,9 +93,33 @@ class Leftovers {
         if (check_scales(convention, tensor)) return;
       }
     }
+    if (!pairs_.others.empty()) check_other(tensor);
   }
 
  private:
+  // Codes and scales of FP8 and NVFP4 in a model that has such weights.
+  void check_other(const StoredTensor& tensor) {
+    constexpr struct {
+      const char *suffix, *partner;
+      Dtype dtype;
+    } kPartners[] = {{".weight_scale_inv", ".weight", Dtype::f32},
+                     {".weight_scale", ".weight_packed", Dtype::f8_e4m3},
+                     {".weight_global_scale", ".weight_packed", Dtype::f32}};
+    if (tensor.dtype == Dtype::f8_e4m3 && tensor.name.ends_with(".weight") && tensor.shape.size() == 2) {
+      report(problems_, ProblemKind::missing, tensor.name, "{} holds codes, but there are no scales for them",
+             place(files_, tensor));
+    }
+    for (const auto& [suffix, partner, dtype] : kPartners) {
+      if (tensor.dtype != dtype || !tensor.name.ends_with(suffix) ||
+          partner_of(files_, tensor, suffix, partner) != nullptr)
+        continue;
+      const std::string codes =
+          tensor.name.substr(0, tensor.name.size() - std::string_view(suffix).size()) + partner;
+      report(problems_, ProblemKind::missing, codes, "{} holds scales, but their codes '{}' are missing",
+             place(files_, tensor), codes);
+    }
+  }
+
   void check_codes(const Convention& convention, const StoredTensor& codes) {
     const StoredTensor* const scales =
         partner_of(files_, codes, convention.codes_suffix, convention.scales_suffix);

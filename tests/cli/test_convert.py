@@ -193,6 +193,15 @@ def test_affine_words_beside_mxfp4_become_bf16(mxfp4, tmp_path, bits):
     assert np.array_equal(Model(tmp_path / "f32")["x.router.weight"], values)
 
 
+def test_stacked_affine_words_are_refused_by_name(mxfp4, tmp_path):
+    affine_model(tmp_path / "in")
+    tensors = Model(tmp_path / "in").tensors
+    tensors |= {f"x.experts.up_proj.{part}": tensors[f"x.router.{part}"][None] for part in ("weight", "scales", "biases")}
+    write_safetensors(tmp_path / "in/model.safetensors", tensors)
+    error = mxfp4.json("convert", tmp_path / "in", tmp_path / "out", "--format", "native", status=3)["error"]
+    assert error["code"] == "unsupported" and "'x.experts.up_proj.weight' is in MLX's affine mode and stacked" in error["message"]
+
+
 def test_affine_words_of_unknown_kind_are_told(mxfp4, tmp_path):
     affine_model(tmp_path / "in")
     (tmp_path / "in/config.json").write_text("{}")

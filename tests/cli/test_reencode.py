@@ -212,11 +212,42 @@ def test_deepseek_keeps_what_is_fp8_already(mxfp4, golden, tmp_path):
     assert mxfp4.json("diff", model, tmp_path / "out", "--values")["equal"]
 
 
+@pytest.mark.parametrize(
+    "format, lost",
+    [("fp8", "weight"), ("fp8", "weight_scale_inv"), ("nvfp4", "weight_packed"), ("nvfp4", "weight_scale")],
+)
+def test_a_missing_tensor_is_told(mxfp4, tmp_path, format, lost):
+    source = write_model(tmp_path / "in", {"a_proj": two_blocks(ONE, 117), "b_proj": two_blocks(ONE, 117)})
+    mxfp4("convert", source, tmp_path / "out", "--format", format)
+    tensors = {name: tensor for name, tensor in Model(tmp_path / "out").tensors.items() if name != "a_proj." + lost}
+    write_safetensors(tmp_path / "out/model.safetensors", tensors)
+    problems = mxfp4.json("verify", tmp_path / "out", status=1)["problems"]
+    assert problems and all(problem["kind"] == "missing" and "a_proj" in problem["message"] for problem in problems)
+    assert mxfp4.json("dequantize", tmp_path / "out", tmp_path / "bf16", status=3)["error"]["code"] == "corrupt_file"
+
+
 def test_what_cannot_be_done_with_the_result(mxfp4, tmp_path):
     source = write_model(tmp_path / "in", {"a_proj": two_blocks(ONE, 117)})
     mxfp4("convert", source, tmp_path / "fp8", "--format", "fp8")
     assert "dequantize" in mxfp4.json("convert", tmp_path / "fp8", tmp_path / "out", "--format", "mlx", status=2)["error"]["message"]
     assert "dequantize" in mxfp4.json("quantize", tmp_path / "fp8", tmp_path / "out", status=3)["error"]["message"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("transformers") is None, reason="the PyPI packages transformers and torch are not installed")
+def test_transformers_computes_the_same_from_fp8(mxfp4, tmp_path):
+    import torch
+    from transformers import AutoModelForCausalLM, FineGrainedFP8Config, LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(hidden_size=128, intermediate_size=256, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2, head_dim=64, vocab_size=64)
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(tmp_path / "dense")
+    mxfp4("quantize", tmp_path / "dense", tmp_path / "in")
+    mxfp4("convert", tmp_path / "in", tmp_path / "fp8", "--format", "fp8")
+    mxfp4("dequantize", tmp_path / "in", tmp_path / "bf16")
+    load = {"fp8": {"quantization_config": FineGrainedFP8Config(dequantize=True)}, "bf16": {}}
+    ids = torch.arange(16)[None]
+    fp8, bf16 = (AutoModelForCausalLM.from_pretrained(tmp_path / name, dtype=torch.bfloat16, **options)(ids).logits for name, options in load.items())
+    assert torch.equal(fp8, bf16)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("compressed_tensors") is None, reason="the PyPI packages compressed-tensors and torch are not installed")
