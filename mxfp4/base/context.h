@@ -1,9 +1,11 @@
-// What a computation runs on. Results never depend on it.
+// What a computation runs on. Bytes never depend on it.
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "mxfp4/base/device.h"
 
 namespace mxfp4 {
 
@@ -39,10 +41,11 @@ std::string machine_name();
 /// Threads this process may use: the processors in its affinity mask.
 int available_threads() noexcept;
 
-/// Threads and instruction set of a computation. Cheap to copy.
+/// Threads and instruction set of a computation, and a device that it runs on instead. Cheap to copy.
 struct Context {
   int threads = available_threads();  ///< at least 1
   Isa isa = default_isa();
+  Device device = default_device();
 };
 
 }  // namespace mxfp4

@@ -48,12 +48,14 @@ class Dequantize : public Verb {
                "Of the expanded weights (default: what the config says, else bf16)")
         ->group("What to write");
     add_job_options(app, request_.options);
+    add_device(app);
     app.footer(
         "  mxfp4 dequantize model-mxfp4 model\n"
         "  mxfp4 dequantize weights-mxfp4.safetensors weights.safetensors --dtype f32");
   }
 
   void run(Console& console) override {
+    open_device();
     ProgressBar progress(console);
     if (!dtype_.empty()) request_.dtype = kDtypes.at(dtype_);
     request_.options.progress = &progress;

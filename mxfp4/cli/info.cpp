@@ -10,6 +10,7 @@
 #include "mxfp4/cli/text.h"
 #include "mxfp4/cli/verb.h"
 #include "mxfp4/codec/scale_rule.h"
+#include "mxfp4/kernel/device.h"
 #include "mxfp4/quantize/quantize.h"
 
 namespace mxfp4::cli {
@@ -34,12 +35,42 @@ std::string section(const char* title, const auto& table, const Screen& screen) 
   return text;
 }
 
+Json devices_json(const kernel::DeviceList& list) {
+  Json devices = Json::array();
+  for (const kernel::DeviceInfo& device : list.devices) {
+    devices.push_back({{"device", to_string(device.device)},
+                       {"name", device.name},
+                       {"best", device.best},
+                       {"why_not", device.refusal.empty() ? Json() : Json(device.refusal)}});
+  }
+  return devices;
+}
+
+/// One line each, and the reasons why there are no more.
+std::string devices_text(const kernel::DeviceList& list, const Device& in_use, const Screen& screen) {
+  std::string text;
+  const auto add = [&](const std::string& line) {
+    text += (text.empty() ? "  devices  " : "           ") + line + "\n";
+  };
+  for (const kernel::DeviceInfo& device : list.devices) {
+    const bool used = in_use.backend == device.device.backend &&
+                      (in_use.index == device.device.index || (in_use.index == Device::kBest && device.best));
+    const std::string line = fmt::format("{}  {}", to_string(device.device), device.name);
+    add(!device.refusal.empty() ? screen.paint(Ink::faint, fmt::format("{}: {}", line, device.refusal))
+        : used                  ? screen.paint(Ink::good, line) + " (in use)"
+                                : line);
+  }
+  for (const std::string& reason : list.why_none) add(screen.paint(Ink::faint, "none of " + reason));
+  return text;
+}
+
 class Info : public Verb {
  public:
   void declare(CLI::App& app) override { app.footer("  mxfp4 info\n  mxfp4 info --json"); }
 
   void run(Console& console) override {
     const Context context;
+    const kernel::DeviceList devices = kernel::list_devices();
     if (console.json) {
       Json isas = Json::array();
       for (const Isa isa : built_isas())
@@ -50,6 +81,9 @@ class Info : public Verb {
                                      {"threads", context.threads},
                                      {"isa", to_string(context.isa)},
                                      {"isas", isas},
+                                     {"device", to_string(context.device)},
+                                     {"devices", devices_json(devices)},
+                                     {"why_no_devices", devices.why_none},
                                      {"scale_rules", named(kScaleRules)},
                                      {"presets", named(presets())},
                                      {"formats", named(conventions())}});
@@ -72,6 +106,7 @@ class Info : public Verb {
                            fmt::format("           not on this machine: {}", fmt::join(lacking, ", "))) +
               "\n";
     }
+    text += devices_text(devices, context.device, screen);
     text += section("scale rules", kScaleRules, screen) + section("presets", presets(), screen) +
             section("formats", conventions(), screen);
     console.print(text);

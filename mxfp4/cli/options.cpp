@@ -1,12 +1,15 @@
 #include "mxfp4/cli/options.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "mxfp4/base/device.h"
 #include "mxfp4/base/error.h"
 #include "mxfp4/cli/text.h"
+#include "mxfp4/kernel/device.h"
 
 namespace mxfp4::cli {
 namespace {
@@ -52,6 +55,24 @@ void add_job_options(CLI::App& app, job::Options& options) {
                "Go on where an earlier run of the same command was cut short; a shard that is whole is kept")
       ->group(group);
   app.add_flag("--overwrite", options.overwrite, "Replace OUT, once the new one is whole")->group(group);
+}
+
+void add_device(CLI::App& app) {
+  const auto store = [](const std::string& text) {
+    try {
+      ::setenv("MXFP4_DEVICE", to_string(parse_device(text)).c_str(), 1);
+    } catch (const Error& error) {
+      throw CLI::ValidationError("--device", error.what());
+    }
+  };
+  app.add_option_function<std::string>(
+         "--device", store, "What computes: cpu (the default), vulkan, or vulkan:N as info lists them")
+      ->type_name("DEVICE")
+      ->group("How it runs");
+}
+
+void open_device() {
+  if (const Device device = default_device(); !device.is_cpu()) kernel::compute_device(device);
 }
 
 CLI::Option* add_choice(CLI::App& app, const std::string& name, std::string& value,

@@ -23,6 +23,12 @@ void add_paths(CLI::App& app, std::filesystem::path& in, std::filesystem::path& 
 /// --threads, --max-memory, --max-shard, --overwrite.
 void add_job_options(CLI::App& app, job::Options& options);
 
+/// --device, which is MXFP4_DEVICE for this run.
+void add_device(CLI::App& app);
+
+/// Opens the device of this run, before there is anything to lose. Throws Error if it cannot be used.
+void open_device();
+
 /// An option whose value is one of `choices`.
 CLI::Option* add_choice(CLI::App& app, const std::string& name, std::string& value,
                         std::vector<std::string> choices, const std::string& type,

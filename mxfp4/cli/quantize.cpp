@@ -66,6 +66,7 @@ class Quantize : public Verb {
                  "Write nothing: show the plan, and check that it could be carried out")
         ->group(group);
     add_job_options(app, request_.options);
+    add_device(app);
     app.footer(
         "  mxfp4 quantize model model-mxfp4\n"
         "  mxfp4 quantize model model-mxfp4 --dry-run\n"
@@ -76,6 +77,7 @@ class Quantize : public Verb {
   }
 
   void run(Console& console) override {
+    open_device();
     ProgressBar progress(console);
     complete_request();
     request_.options.progress = &progress;

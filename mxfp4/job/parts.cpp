@@ -7,6 +7,7 @@
 
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/codec/float16.h"
+#include "mxfp4/kernel/device.h"
 #include "mxfp4/quantize/dequantize_chunks.h"
 
 namespace mxfp4::job {
@@ -212,7 +213,7 @@ Part quantize_part(safetensors::TensorSpec codes, safetensors::TensorSpec scales
     }
     ErrorStats unit_stats;
     args.stats = &unit_stats;
-    const std::size_t refused = kernel::cpu_ops(default_isa()).quantize(args);
+    const std::size_t refused = kernel::quantize_on(Context(), args);
     if (refused != kernel::kNone) {
       refuse_element(source, first + static_cast<std::int64_t>(refused / columns),
                      static_cast<std::int64_t>(refused % columns), static_cast<const std::byte*>(args.x),
@@ -248,9 +249,9 @@ Part dequantize_part(std::string name, const StoredBlocks& weight, Dtype dtype, 
     part.run = [=](std::size_t unit, std::byte* scratch, const Write& write) {
       const std::int64_t first = units.begin(unit), count = units.begin(unit + 1) - first;
       const Mxfp4View rows = weight.rows(first, count, 1, 0, columns, scratch + most);
-      kernel::cpu_ops(default_isa())
-          .dequantize({rows.codes, rows.scales, static_cast<std::size_t>(count),
-                       static_cast<std::size_t>(columns), kBlockSize, rows.order, dtype, scratch});
+      kernel::dequantize_on(Context(),
+                            {rows.codes, rows.scales, static_cast<std::size_t>(count),
+                             static_cast<std::size_t>(columns), kBlockSize, rows.order, dtype, scratch});
       const std::size_t row_bytes = static_cast<std::size_t>(columns) * bytes;
       write(0, static_cast<std::size_t>(first) * row_bytes,
             {scratch, static_cast<std::size_t>(count) * row_bytes});

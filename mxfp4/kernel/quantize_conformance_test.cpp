@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "mxfp4/codec/test_blocks.h"
 #include "mxfp4/kernel/cpu/odd_block.h"
 #include "mxfp4/kernel/test_conformance.h"
 #include "mxfp4/kernel/test_quantized.h"
@@ -20,40 +19,6 @@ namespace {
 using test::Random;
 
 constexpr Ties kAllTies[] = {Ties::even, Ties::zero, Ties::away};
-
-/// A block that a dtype holds without overflow.
-std::vector<float> block_for(Dtype dtype, const test::BlockFamily& family, std::size_t n, Random& random) {
-  std::vector<float> block = test::make_block(family, n, random);
-  float amax = 0;
-  for (const float x : block) amax = std::max(amax, std::fabs(x));
-  if (amax == 0) return block;
-  const int room = dtype == Dtype::bf16 ? 126 : 14;
-  if (dtype == Dtype::f32 || (dtype == Dtype::bf16 && std::ilogb(amax) <= room)) return block;
-  const int exponent = test::integer(random, -26, room) - std::ilogb(amax);
-  for (float& x : block) x = std::ldexp(x, exponent);
-  return block;
-}
-
-/// Rows of blocks of all families.
-Unaligned make_rows(Dtype dtype, std::size_t rows, std::size_t columns, std::size_t block_size, bool finite,
-                    Random& random) {
-  constexpr float kBad[] = {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
-                            std::numeric_limits<float>::quiet_NaN(),
-                            -std::numeric_limits<float>::quiet_NaN()};
-  const std::vector<test::BlockFamily>& families = test::block_families();
-  Unaligned x(rows * columns, dtype);
-  for (std::size_t row = 0; row < rows; ++row) {
-    for (std::size_t begin = 0; begin < columns; begin += block_size) {
-      const std::size_t n = std::min(block_size, columns - begin);
-      const test::BlockFamily& family = families[random() % families.size()];
-      std::vector<float> block = block_for(dtype, family, n, random);
-      if (!finite && random() % 4 == 0) block[random() % n] = kBad[random() % 4];
-      if (!finite && random() % 4 == 0) block[random() % n] = kBad[random() % 4];
-      for (std::size_t i = 0; i < n; ++i) x.set(row * columns + begin + i, block[i]);
-    }
-  }
-  return x;
-}
 
 /// Scales as a reference: mostly near the block's own.
 std::vector<std::uint8_t> references_near(const std::vector<std::uint8_t>& scales, Random& random) {

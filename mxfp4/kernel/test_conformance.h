@@ -1,9 +1,12 @@
 // What the conformance tests share: every instruction set against the reference.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -12,6 +15,7 @@
 #include <gtest/gtest.h>
 
 #include "mxfp4/codec/float16.h"
+#include "mxfp4/codec/test_blocks.h"
 #include "mxfp4/kernel/ops.h"
 
 namespace mxfp4::kernel {
@@ -51,6 +55,41 @@ inline float element(const std::byte* data, std::size_t i, Dtype dtype) {
   std::uint16_t bits;
   std::memcpy(&bits, data + 2 * i, 2);
   return dtype == Dtype::bf16 ? bf16_to_f32(bits) : f16_to_f32(bits);
+}
+
+/// A block that a dtype holds without overflow.
+inline std::vector<float> block_for(Dtype dtype, const test::BlockFamily& family, std::size_t n,
+                                    test::Random& random) {
+  std::vector<float> block = test::make_block(family, n, random);
+  float amax = 0;
+  for (const float x : block) amax = std::max(amax, std::fabs(x));
+  if (amax == 0) return block;
+  const int room = dtype == Dtype::bf16 ? 126 : 14;
+  if (dtype == Dtype::f32 || (dtype == Dtype::bf16 && std::ilogb(amax) <= room)) return block;
+  const int exponent = test::integer(random, -26, room) - std::ilogb(amax);
+  for (float& x : block) x = std::ldexp(x, exponent);
+  return block;
+}
+
+/// Rows of blocks of all families.
+inline Unaligned make_rows(Dtype dtype, std::size_t rows, std::size_t columns, std::size_t block_size,
+                           bool finite, test::Random& random) {
+  constexpr float kBad[] = {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+                            std::numeric_limits<float>::quiet_NaN(),
+                            -std::numeric_limits<float>::quiet_NaN()};
+  const std::vector<test::BlockFamily>& families = test::block_families();
+  Unaligned x(rows * columns, dtype);
+  for (std::size_t row = 0; row < rows; ++row) {
+    for (std::size_t begin = 0; begin < columns; begin += block_size) {
+      const std::size_t n = std::min(block_size, columns - begin);
+      const test::BlockFamily& family = families[random() % families.size()];
+      std::vector<float> block = block_for(dtype, family, n, random);
+      if (!finite && random() % 4 == 0) block[random() % n] = kBad[random() % 4];
+      if (!finite && random() % 4 == 0) block[random() % n] = kBad[random() % 4];
+      for (std::size_t i = 0; i < n; ++i) x.set(row * columns + begin + i, block[i]);
+    }
+  }
+  return x;
 }
 
 /// Instruction sets, one for each table of kernels: the one that asks for the least.

@@ -66,7 +66,7 @@ inline std::vector<float> floats_of(const DenseView& view) {
 inline Context context_for(int threads, Isa isa, std::size_t items) noexcept {
   constexpr std::size_t kMostThreads = 1024;
   const auto most = static_cast<int>(std::min(items, kMostThreads));
-  return {std::clamp(threads, 1, std::max(most, 1)), isa};
+  return {std::clamp(threads, 1, std::max(most, 1)), isa, {}};
 }
 
 /// The calling thread's workspace(). Throws Error out_of_memory.

@@ -7,6 +7,7 @@
 
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/base/parallel.h"
+#include "mxfp4/kernel/device.h"
 #include "mxfp4/kernel/ops.h"
 
 namespace mxfp4 {
@@ -40,11 +41,10 @@ std::size_t bytes_of(Dtype dtype) {
   return static_cast<std::size_t>(bits_of(dtype)) / 8;
 }
 
-const kernel::Ops& ops_of(const char* verb, const Context& context) {
+void check_isa(const char* verb, const Context& context) {
   if (!supported(context.isa)) {
     fail(ErrorCode::unsupported, "{}: this machine cannot run {}", verb, to_string(context.isa));
   }
-  return kernel::cpu_ops(context.isa);
 }
 
 void check_dtype(const char* verb, Dtype dtype) {
@@ -134,7 +134,7 @@ void quantize_into(const DenseView& x, std::uint8_t* codes, std::uint8_t* scales
                    const QuantizeOptions& options, ErrorStats* stats) {
   check_dtype("quantize", x.dtype);
   check_block_size("quantize", options.block_size);
-  const kernel::Ops& ops = ops_of("quantize", options.context);
+  check_isa("quantize", options.context);
   const int axis = checked_axis(x, options.axis);
   const DenseView view = axis_last(x, axis);
   const bool contiguous = view.contiguous();
@@ -171,7 +171,7 @@ void quantize_into(const DenseView& x, std::uint8_t* codes, std::uint8_t* scales
     args.scales = scales + begin * blocks;
     args.stats = stats == nullptr ? nullptr : &unit_stats[unit];
     args.streaming = layout.code_bytes() > kPastCaches;
-    const std::size_t refused = ops.quantize(args);
+    const std::size_t refused = kernel::quantize_on(options.context, args);
     if (refused != kernel::kNone) {
       refuse_element(x, axis, static_cast<std::int64_t>(begin + refused / columns),
                      static_cast<std::int64_t>(refused % columns));
@@ -186,7 +186,7 @@ void dequantize(const Mxfp4View& t, Dtype dtype, void* out, const Context& conte
   if (t.order == NibbleOrder::split16 && t.block_size != 32) {
     fail(ErrorCode::invalid_argument, "dequantize: split16 codes come in blocks of 32, not {}", t.block_size);
   }
-  const kernel::Ops& ops = ops_of("dequantize", context);
+  check_isa("dequantize", context);
   const std::size_t columns = static_cast<std::size_t>(t.columns());
   const std::size_t blocks = static_cast<std::size_t>(t.blocks_per_row());
   const RowUnits units(t.rows(), t.columns());
@@ -202,7 +202,7 @@ void dequantize(const Mxfp4View& t, Dtype dtype, void* out, const Context& conte
     args.dtype = dtype;
     args.out = static_cast<std::byte*>(out) + begin * columns * bytes_of(dtype);
     args.streaming = t.code_bytes() * (2 * bits_of(dtype) / 8) > kPastCaches;
-    ops.dequantize(args);
+    kernel::dequantize_on(context, args);
   });
 }
 

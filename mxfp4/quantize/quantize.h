@@ -34,7 +34,9 @@ struct QuantizeOptions {
 /// given. Throws Error invalid_argument for another dtype, a rank of 0, an axis that does not exist, a block
 /// size that is neither 32 nor 16, an importance of another size, negative, not finite or under another rule
 /// than `optimal`, and for a non-finite element under NonFinite::error (with its indices in x); unsupported
-/// if the machine lacks the context's instruction set.
+/// if the machine lacks the context's instruction set or device; device or out_of_memory if that fails. A
+/// device leaves to the processor what it has no kernels for: recipes with an origin, reference scales, an
+/// importance, statistics. The bytes are the same.
 Mxfp4Tensor quantize(const DenseView& x, const QuantizeOptions& options = {}, ErrorStats* stats = nullptr);
 
 /// The same into memory of the caller's: as many bytes as an Mxfp4View of the result's shape and block size
@@ -45,7 +47,8 @@ void quantize_into(const DenseView& x, std::uint8_t* codes, std::uint8_t* scales
 /// Expands to `dtype` (F32, BF16 or F16) into out, element_count(t.shape) elements without gaps. The exact
 /// products code * 2^(byte - 127) are rounded once; byte 255 gives NaN; what exceeds the dtype gives
 /// infinity. Throws Error invalid_argument for another dtype, a block size that is neither 32 nor 16, or
-/// split16 codes in blocks of 16; unsupported if the machine lacks the context's instruction set.
+/// split16 codes in blocks of 16; unsupported if the machine lacks the context's instruction set or device;
+/// device or out_of_memory if that fails.
 void dequantize(const Mxfp4View& t, Dtype dtype, void* out, const Context& context = {});
 
 /// A preset: another project's or this library's way to quantise, by name.

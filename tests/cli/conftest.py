@@ -56,7 +56,7 @@ class Tool:
 
 def plain_environment():
     """The environment without what changes the tool's output."""
-    drop = ("NO_COLOR", "COLUMNS", "LC_ALL", "LC_CTYPE", "MXFP4_ISA")
+    drop = ("NO_COLOR", "COLUMNS", "LC_ALL", "LC_CTYPE", "MXFP4_ISA", "MXFP4_DEVICE")
     return {**{k: v for k, v in os.environ.items() if k not in drop}, "LANG": "C", "TERM": "xterm"}
 
 

@@ -1,0 +1,22 @@
+// A device for tests of what stands above the kernels.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "mxfp4/kernel/device.h"
+
+namespace mxfp4::kernel {
+
+/// The best device of any backend, or nothing and the reason.
+inline std::optional<Device> device_for_tests(std::string& why_not) {
+  const DeviceList list = list_devices();
+  why_not = list.why_none.empty() ? "this build has no backend for devices" : list.why_none.front();
+  for (const DeviceInfo& info : list.devices) {
+    if (info.best) return info.device;
+    why_not = info.name + ": " + info.refusal;
+  }
+  return std::nullopt;
+}
+
+}  // namespace mxfp4::kernel
