@@ -21,7 +21,10 @@ struct ExpertLinear::State {
 };
 
 ExpertLinear::ExpertLinear(const ExpertMatrices& matrices, const LayerOptions& options)
-    : state_(new State{stack_of(kWho, matrices, options)}) {}
+    : state_(new State{stack_of(kWho, matrices, options)}) {
+  if (options.context.device.is_cpu()) return;
+  fail(ErrorCode::unsupported, "{}: not on {}, but on cpu", kWho, to_string(options.context.device));
+}
 
 ExpertLinear::ExpertLinear(ExpertLinear&&) noexcept = default;
 ExpertLinear& ExpertLinear::operator=(ExpertLinear&&) noexcept = default;

@@ -7,6 +7,7 @@
 
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/base/parallel.h"
+#include "mxfp4/kernel/device.h"
 #include "mxfp4/kernel/expert_ops.h"
 #include "mxfp4/layer/arguments_internal.h"
 #include "mxfp4/layer/expert_routes_internal.h"
@@ -36,12 +37,23 @@ struct Experts::State {
   WeightStack first, second;
   WeightStack down;
   std::vector<GatedUnit> unit;
+  std::unique_ptr<kernel::DeviceLayer> device;
 
+  void move_to(const LayerOptions& options);
   bool alternate() const noexcept { return second.count() == 0; }
   std::size_t products() const noexcept { return alternate() ? 1 : 2; }  ///< before the gated unit
   std::size_t hidden() const noexcept { return first.columns(); }
   std::size_t intermediate() const noexcept { return down.columns(); }
 };
+
+void Experts::State::move_to(const LayerOptions& options) {
+  if (options.context.device.is_cpu() || down.count() == 0) return;
+  kernel::DeviceExpertMatrices matrices{
+      first.for_device(options), second.for_device(options), down.for_device(options), {}};
+  for (const GatedUnit& one : unit) matrices.units.push_back({one.alpha, one.beta, one.limit});
+  device = kernel::compute_device(options.context.device).experts(matrices);
+  for (WeightStack* const stack : {&first, &second, &down}) stack->give_up();
+}
 
 /// One call of forward(). The experts that somebody chose are taken in batches; for each batch
 ///
@@ -280,6 +292,7 @@ Experts::Experts(const ExpertWeights& weights, const LayerOptions& options)
     fail(ErrorCode::invalid_argument, "{}: a gated unit with alpha {}, beta {}, limit {}", kWho, unit.alpha,
          unit.beta, unit.limit);
   }
+  s.move_to(options);
 }
 
 Experts::Experts(Experts&&) noexcept = default;
@@ -296,7 +309,8 @@ std::int64_t Experts::intermediate() const noexcept {
   return static_cast<std::int64_t>(state_->intermediate());
 }
 std::size_t Experts::memory() const noexcept {
-  return state_->first.memory() + state_->second.memory() + state_->down.memory();
+  const std::size_t on_device = state_->device == nullptr ? 0 : state_->device->bytes();
+  return state_->first.memory() + state_->second.memory() + state_->down.memory() + on_device;
 }
 
 void Experts::forward(const DenseView& x, const ExpertChoice& choice, Dtype dtype, void* y,
@@ -306,6 +320,11 @@ void Experts::forward(const DenseView& x, const ExpertChoice& choice, Dtype dtyp
   if (choice.top_k < 0) fail(ErrorCode::invalid_argument, "{}: top_k is {}", kWho, choice.top_k);
   const ExpertRoutes routes(kWho, choice.ids, rows_of(x), static_cast<std::size_t>(choice.top_k),
                             state_->down.count());
+  if (state_->device != nullptr) {
+    check_activation(kWho, options.activation);
+    const auto top_k = static_cast<std::size_t>(choice.top_k);
+    return state_->device->forward(x, {choice.ids, choice.weights, top_k, choice.weights_on_input}, dtype, y);
+  }
   ExpertsCall(*state_, routes, options).run(x, choice, dtype, static_cast<std::byte*>(y));
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "mxfp4/base/parallel.h"
+#include "mxfp4/kernel/device.h"
 #include "mxfp4/layer/arguments_internal.h"
 #include "mxfp4/layer/tokens_internal.h"
 #include "mxfp4/layer/weight_stack_internal.h"
@@ -11,13 +12,19 @@ namespace mxfp4 {
 
 struct Linear::State {
   WeightStack weight;
+  std::unique_ptr<kernel::DeviceLayer> device;
 
   void multiply(const kernel::Token* tokens, std::size_t count, const kernel::Outputs& out,
                 std::byte* scratch, const Context& context) const;
 };
 
 Linear::Linear(const Mxfp4View& weight, std::span<const float> bias, const LayerOptions& options)
-    : state_(new State{WeightStack("linear", {weight}, {bias.begin(), bias.end()}, options)}) {}
+    : state_(new State{WeightStack("linear", {weight}, {bias.begin(), bias.end()}, options), {}}) {
+  if (options.context.device.is_cpu()) return;
+  WeightStack& stack = state_->weight;
+  state_->device = kernel::compute_device(options.context.device).linear(stack.for_device(options));
+  stack.give_up();
+}
 
 Linear::Linear(Linear&&) noexcept = default;
 Linear& Linear::operator=(Linear&&) noexcept = default;
@@ -30,10 +37,10 @@ std::int64_t Linear::columns() const noexcept {
   return static_cast<std::int64_t>(state_->weight.columns());
 }
 bool Linear::packed() const noexcept {
-  return state_->weight.packed();
+  return state_->weight.packed() || state_->device != nullptr;
 }
 std::size_t Linear::memory() const noexcept {
-  return state_->weight.memory();
+  return state_->weight.memory() + (state_->device == nullptr ? 0 : state_->device->bytes());
 }
 
 void Linear::State::multiply(const kernel::Token* tokens, std::size_t count, const kernel::Outputs& out,
@@ -54,6 +61,10 @@ void Linear::forward(const DenseView& x, Dtype dtype, void* y, const ForwardOpti
   const WeightStack& weight = state_->weight;
   check_input("linear", x, columns());
   check_float("linear", "y", dtype);
+  if (state_->device != nullptr) {
+    check_activation("linear", options.activation);
+    return state_->device->forward(x, {}, dtype, y);
+  }
   const Context context = context_for(options.threads, weight.isa(), weight.groups());
   const TokenRecords records(x, weight, options.activation, context);
   const std::size_t count = records.count();

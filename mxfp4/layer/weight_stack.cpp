@@ -83,6 +83,7 @@ WeightStack::WeightStack(const std::string& who, std::vector<Mxfp4View> matrices
   rows_ = static_cast<std::size_t>(shape[0]);
   columns_ = static_cast<std::size_t>(shape[1]);
   order_ = matrices_.front().order;
+  if (!options.context.device.is_cpu()) return;
   const auto no_memory = [&] {
     const std::string what = count() == 1 ? "a weight" : fmt::format("{} weights", count());
     fail(ErrorCode::out_of_memory, "{}: no memory for {} of shape {}", who, what, to_string(shape));
@@ -192,6 +193,15 @@ void WeightStack::inspect(const Context& context) {
 std::size_t WeightStack::memory() const noexcept {
   const std::size_t floats = spread_.means.size() + spread_.squares.size() + bias_.size();
   return bytes_ + infos_.size() * sizeof(kernel::GroupInfo) + odd_.size() + floats * sizeof(float);
+}
+
+kernel::DeviceMatrices WeightStack::for_device(const LayerOptions& options) const {
+  return {matrices_, bias_, options.done_with};
+}
+
+void WeightStack::give_up() noexcept {
+  for (Mxfp4View& matrix : matrices_) matrix = {};
+  bias_ = {};
 }
 
 void WeightStack::plan_for(const WeightStack& other) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "mxfp4/base/parallel.h"
+#include "mxfp4/kernel/device.h"
 #include "mxfp4/kernel/linear_ops.h"
 #include "mxfp4/layer/options.h"
 #include "mxfp4/layer/workspace_internal.h"
@@ -30,7 +31,7 @@ class WeightStack {
   /// `who` begins every message: "linear". The bias has N values for every matrix, or none. Throws Error
   /// invalid_argument for another number of biases or unless all matrices are [N, K], of the same shape and
   /// nibble order, in blocks of 32; unsupported if the machine lacks the context's instruction set;
-  /// out_of_memory.
+  /// out_of_memory. For a device nothing is packed: its layer takes for_device().
   WeightStack(const std::string& who, std::vector<Mxfp4View> matrices, std::vector<float> bias,
               const LayerOptions& options);
 
@@ -43,6 +44,11 @@ class WeightStack {
   Isa isa() const noexcept { return isa_; }
   bool packed() const noexcept { return packed_; }
   std::size_t memory() const noexcept;  ///< bytes that it owns
+
+  /// What a layer on a device is made of. It refers to this and to the weights.
+  kernel::DeviceMatrices for_device(const LayerOptions& options) const;
+  /// The device has them: the matrices may be gone from now on, and the biases are.
+  void give_up() noexcept;
 
   /// Plans are made for the matrices of `other` as well, which has as many rows and columns.
   void plan_for(const WeightStack& other);

@@ -104,15 +104,22 @@ void Instance::make(Validation validation) {
       VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT;
   messenger.pfnUserCallback = listen;
   messenger.pUserData = this;
-  const char* const extension = VK_EXT_DEBUG_UTILS_EXTENSION_NAME;
+  const VkValidationFeatureEnableEXT barriers = VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT;
+  VkValidationFeaturesEXT features{};
+  features.sType = VK_STRUCTURE_TYPE_VALIDATION_FEATURES_EXT;
+  features.pNext = &messenger;
+  features.enabledValidationFeatureCount = 1;
+  features.pEnabledValidationFeatures = &barriers;
+  const char* const extensions[] = {VK_EXT_DEBUG_UTILS_EXTENSION_NAME,
+                                    VK_EXT_VALIDATION_FEATURES_EXTENSION_NAME};
   VkInstanceCreateInfo info{};
   info.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO;
-  info.pNext = validated ? &messenger : nullptr;
+  info.pNext = validated ? &features : nullptr;
   info.pApplicationInfo = &application;
   info.enabledLayerCount = validated ? 1 : 0;
   info.ppEnabledLayerNames = &kValidationLayer;
-  info.enabledExtensionCount = validated ? 1 : 0;
-  info.ppEnabledExtensionNames = &extension;
+  info.enabledExtensionCount = validated ? 2 : 0;
+  info.ppEnabledExtensionNames = extensions;
   const VkResult result = api_.CreateInstance(&info, nullptr, &instance_);
   if (result == VK_ERROR_OUT_OF_HOST_MEMORY) check(result, "make an instance");
   if (result != VK_SUCCESS) fail(ErrorCode::unsupported, "vulkan: no instance: {}", to_string(result));

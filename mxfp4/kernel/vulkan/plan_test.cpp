@@ -53,6 +53,42 @@ TEST(VulkanPlan, PassesAreWholeWorkgroupsWithinTheBound) {
   EXPECT_EQ(blocks_per_pass(32, 4, 1), 64u);  // at the least
 }
 
+TEST(VulkanPlan, WeightsAreCutIntoWholeExpertsWhileTheyFit) {
+  using Ranges = std::vector<WeightRange>;
+  EXPECT_EQ(split_weight(5, 10, 16, 1 << 20, 1000), (Ranges{{0, 5, 0, 10}}));
+  EXPECT_EQ(split_weight(5, 10, 16, 320, 1000), (Ranges{{0, 2, 0, 10}, {2, 2, 0, 10}, {4, 1, 0, 10}}));
+  EXPECT_EQ(split_weight(2, 10, 16, 159, 1000),
+            (Ranges{{0, 1, 0, 9}, {0, 1, 9, 1}, {1, 1, 0, 9}, {1, 1, 9, 1}}));
+  EXPECT_EQ(split_weight(1, 10, 16, 1 << 20, 6), (Ranges{{0, 1, 0, 6}, {0, 1, 6, 4}}));
+  EXPECT_EQ(split_weight(1, 10, 16, 15, 1000), Ranges{});
+  EXPECT_EQ(split_weight(0, 10, 16, 1 << 20, 1000), Ranges{});
+  // gate and up of gpt-oss-20b: 92 blocks a row, 32 experts of 5760 rows, through 128 MiB.
+  EXPECT_EQ(split_weight(32, 5760, 92 * 16, 1 << 27, 65535 * 4).size(), 3u);
+}
+
+TEST(VulkanPlan, PassesHaveAsManyTokensAsTheLimitsAllow) {
+  const LayerShape linear{1, 2880, 4096, 0, 4096}, experts{32, 2944, 5760, 2944, 2880};
+  EXPECT_EQ(pass_tokens(linear, 1, 1 << 27, 65535), 1024u);
+  EXPECT_EQ(pass_tokens(linear, 1, 1 << 23, 65535), 512u);
+  EXPECT_EQ(pass_tokens(experts, 4, 1 << 27, 65535), 1024u);  // 4096 routes of 5760 floats: 90 MiB
+  EXPECT_EQ(pass_tokens(experts, 8, 1 << 27, 65535), 512u);
+  EXPECT_EQ(pass_tokens(experts, 4, 1 << 27, 500), 64u);
+  EXPECT_EQ(pass_tokens(experts, 4, 1 << 16, 65535), 0u);
+}
+
+TEST(VulkanPlan, TilesSufficeForEveryWayToChoose) {
+  std::mt19937 random(13);
+  for (int i = 0; i < 2000; ++i) {
+    const std::size_t experts = 1 + random() % 9, slots = random() % 80,
+                      tile = std::size_t{1} << random() % 6;
+    std::vector<std::size_t> counts(experts);
+    for (std::size_t slot = 0; slot < slots; ++slot) ++counts[random() % experts];
+    std::size_t tiles = 0;
+    for (const std::size_t count : counts) tiles += (count + tile - 1) / tile;
+    ASSERT_LE(tiles, most_tiles(slots, experts, tile)) << slots << " to " << experts << ", tiles of " << tile;
+  }
+}
+
 TEST(VulkanFreeList, GivesApartWhatIsAsked) {
   FreeList list(1000);
   EXPECT_EQ(list.take(100, 16), 0u);

@@ -4,6 +4,7 @@
 
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/kernel/vulkan/codec.h"
+#include "mxfp4/kernel/vulkan/layer.h"
 
 namespace mxfp4::kernel::vulkan {
 namespace {
@@ -30,12 +31,12 @@ void VulkanDevice::dequantize(const DequantizeArgs& args) {
   vulkan::dequantize(*gpu_, args);
 }
 
-std::unique_ptr<DeviceLayer> VulkanDevice::linear(const DeviceMatrices&) {
-  fail(ErrorCode::unsupported, "vulkan: layers are not computed on a device yet");
+std::unique_ptr<DeviceLayer> VulkanDevice::linear(const DeviceMatrices& matrices) {
+  return std::make_unique<Layer>(gpu_, matrices);
 }
 
-std::unique_ptr<DeviceLayer> VulkanDevice::experts(const DeviceExpertMatrices&) {
-  fail(ErrorCode::unsupported, "vulkan: layers are not computed on a device yet");
+std::unique_ptr<DeviceLayer> VulkanDevice::experts(const DeviceExpertMatrices& matrices) {
+  return std::make_unique<Layer>(gpu_, matrices);
 }
 
 // --- what kernel/backends.inc asks for ---

@@ -1,0 +1,93 @@
+#include "mxfp4/kernel/vulkan/layer.h"
+
+#include <algorithm>
+#include <bit>
+#include <mutex>
+#include <utility>
+
+#include "mxfp4/base/fail_internal.h"
+
+namespace mxfp4::kernel::vulkan {
+namespace {
+
+constexpr std::size_t kMostPasses = 8;  // that a layer keeps
+
+std::size_t rows_of(const DenseView& x) noexcept {
+  std::size_t rows = 1;
+  for (std::size_t d = 0; d + 1 < x.shape.size(); ++d) rows *= static_cast<std::size_t>(x.shape[d]);
+  return rows;
+}
+
+}  // namespace
+
+LayerShape LayerWeights::shape() const noexcept {
+  return {first.experts, first.blocks * 32, first.rows, routed() ? down.blocks * 32 : 0,
+          routed() ? down.rows : first.rows};
+}
+
+Layer::Layer(std::shared_ptr<Gpu> gpu, const DeviceMatrices& linear)
+    : gpu_(std::move(gpu)), weights_(std::make_unique<LayerWeights>()) {
+  const std::lock_guard lock(gpu_->mutex());
+  try {
+    weights_->first = Stack(*gpu_, linear);
+  } catch (...) {
+    weights_.reset();  // under the lock
+    throw;
+  }
+}
+
+Layer::Layer(std::shared_ptr<Gpu> gpu, const DeviceExpertMatrices& experts)
+    : gpu_(std::move(gpu)), weights_(std::make_unique<LayerWeights>()) {
+  const std::lock_guard lock(gpu_->mutex());
+  try {
+    weights_->first = Stack(*gpu_, experts.first);
+    if (!experts.second.empty()) weights_->second = Stack(*gpu_, experts.second);
+    weights_->down = Stack(*gpu_, experts.down);
+    const std::size_t bytes = experts.units.size() * sizeof(DeviceUnit);
+    weights_->units = gpu_->memory().buffer(bytes, Place::device);
+    Uploader(*gpu_).upload(weights_->units, experts.units.data(), bytes);
+    weights_->one_unit = experts.units.size() == 1;
+  } catch (...) {
+    weights_.reset();
+    throw;
+  }
+}
+
+Layer::~Layer() {
+  const std::lock_guard lock(gpu_->mutex());
+  passes_.clear();
+  weights_.reset();
+}
+
+std::size_t Layer::bytes() const noexcept {
+  return weights_->first.bytes() + weights_->second.bytes() + weights_->down.bytes() +
+         weights_->units.bytes();
+}
+
+Pass& Layer::pass_for(const PassKey& key) {
+  const auto found = passes_.find(key);
+  if (found != passes_.end()) return *found->second;
+  if (passes_.size() == kMostPasses) passes_.clear();
+  return *passes_.emplace(key, std::make_unique<Pass>(*gpu_, *weights_, key)).first->second;
+}
+
+void Layer::forward(const DenseView& x, const DeviceChoice& choice, Dtype dtype, void* y) {
+  const std::lock_guard lock(gpu_->mutex());
+  const LayerShape shape = weights_->shape();
+  const std::size_t tokens = rows_of(x), top_k = shape.routed() ? choice.top_k : 1;
+  if (tokens == 0 || shape.outputs == 0) return;
+  const std::size_t most = pass_tokens(shape, top_k, gpu_->traits().storage_range,
+                                       std::min(gpu_->traits().workgroups[0], gpu_->traits().workgroups[1]));
+  if (most == 0) {
+    fail(ErrorCode::unsupported, "vulkan: {} experts for each token of {} columns exceed the limits of {}",
+         top_k, x.shape.back(), gpu_->traits().name);
+  }
+  PassKey key{0, top_k, choice.weights_on_input, tokens > kMostDecodeTokens};
+  for (std::size_t first = 0; first < tokens; first += most) {
+    const std::size_t count = std::min(most, tokens - first);
+    key.tokens = std::bit_ceil(count);
+    pass_for(key).run(x, choice, first, count, dtype, static_cast<std::byte*>(y));
+  }
+}
+
+}  // namespace mxfp4::kernel::vulkan

@@ -1,0 +1,82 @@
+// Linear layers and experts on a device.
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <map>
+#include <memory>
+
+#include "mxfp4/kernel/device.h"
+#include "mxfp4/kernel/vulkan/gpu.h"
+#include "mxfp4/kernel/vulkan/recording.h"
+#include "mxfp4/kernel/vulkan/stack.h"
+
+namespace mxfp4::kernel::vulkan {
+
+/// What a command buffer is recorded for. One for 64 tokens serves 33 to 64: how many there are stands in
+/// the memory that it reads.
+struct PassKey {
+  std::size_t tokens = 0;  ///< a power of two
+  std::size_t top_k = 1;
+  bool weights_on_input = false;
+  bool prefill = false;  ///< the kernel for many tokens
+
+  friend auto operator<=>(const PassKey&, const PassKey&) = default;
+};
+
+/// The weights of a layer: of a Linear layer in `first`, without the rest.
+struct LayerWeights {
+  Stack first, second, down;
+  Buffer units;
+  bool one_unit = true;
+
+  bool routed() const noexcept { return down.experts != 0; }
+  LayerShape shape() const noexcept;
+};
+
+/// The memory of a pass and its command buffer.
+class Pass {
+ public:
+  Pass(Gpu& gpu, const LayerWeights& weights, const PassKey& key);
+
+  /// x rows [first, first + count) to rows of y.
+  void run(const DenseView& x, const DeviceChoice& choice, std::size_t first, std::size_t count, Dtype dtype,
+           std::byte* y);
+
+ private:
+  void record();
+  void record_product(const Stack& stack, const Buffer& x, std::size_t x_first, std::size_t top_k,
+                      bool factors, const Buffer& y);
+  void record_experts();
+  void write_lists(std::size_t count);
+
+  Gpu& gpu_;
+  const LayerWeights& weights_;
+  PassKey key_;
+  LayerShape shape_;
+  std::size_t slots_, tile_, tiles_;
+  ListLayout layout_;
+  std::size_t ids_at_, weights_at_, x_at_, in_words_;  // where the words of `in` begin
+  Buffer upload_, lists_upload_, download_;
+  Buffer in_, lists_, first_, second_, activated_, down_, y_;
+  Recording recording_;
+};
+
+class Layer : public DeviceLayer {
+ public:
+  Layer(std::shared_ptr<Gpu> gpu, const DeviceMatrices& linear);
+  Layer(std::shared_ptr<Gpu> gpu, const DeviceExpertMatrices& experts);
+  ~Layer() override;
+
+  std::size_t bytes() const noexcept override;
+  void forward(const DenseView& x, const DeviceChoice& choice, Dtype dtype, void* y) override;
+
+ private:
+  Pass& pass_for(const PassKey& key);
+
+  std::shared_ptr<Gpu> gpu_;
+  std::unique_ptr<LayerWeights> weights_;
+  std::map<PassKey, std::unique_ptr<Pass>> passes_;
+};
+
+}  // namespace mxfp4::kernel::vulkan

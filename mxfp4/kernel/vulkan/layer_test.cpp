@@ -1,0 +1,178 @@
+// Layers under the validation layer, within bounds that no real device has: cut weights, cut batches,
+// failures.
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "mxfp4/kernel/vulkan/test_vulkan.h"
+
+namespace mxfp4::kernel::vulkan {
+namespace {
+
+/// Random experts of one projection, with all that they refer to.
+struct Matrices {
+  std::vector<std::uint8_t> codes, scales;
+  std::vector<Mxfp4View> views;
+  std::vector<float> bias;
+
+  Matrices(std::int64_t experts, std::int64_t rows, std::int64_t columns, unsigned seed) {
+    std::mt19937 random(seed);
+    const Mxfp4View one{nullptr, nullptr, {rows, columns}};
+    codes.resize(static_cast<std::size_t>(experts * one.code_bytes()));
+    scales.resize(static_cast<std::size_t>(experts * one.scale_bytes()));
+    for (std::uint8_t& code : codes) code = static_cast<std::uint8_t>(random());
+    for (std::uint8_t& scale : scales) scale = static_cast<std::uint8_t>(118 + random() % 4);
+    for (std::int64_t e = 0; e < experts; ++e) {
+      views.push_back(
+          {codes.data() + e * one.code_bytes(), scales.data() + e * one.scale_bytes(), {rows, columns}});
+    }
+    for (std::int64_t i = 0; i < experts * rows; ++i) bias.push_back(static_cast<float>(random() % 16));
+  }
+  DeviceMatrices args() const { return {views, bias, {}}; }
+};
+
+std::vector<float> inputs(std::size_t count) {
+  std::mt19937 random(9);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(count);
+  for (float& value : x) value = normal(random);
+  return x;
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+constexpr std::int64_t kHidden = 100, kMiddle = 70, kExperts = 6, kTopK = 2;
+
+class VulkanLayers : public VulkanTest {
+ protected:
+  std::vector<float> linear(std::size_t tokens) {
+    const std::vector<float> x = inputs(tokens * kHidden);
+    std::vector<float> y(tokens * 90);
+    const auto layer = device().linear(weight_.args());
+    layer->forward(dense_view(x.data(), Dtype::f32, {static_cast<std::int64_t>(tokens), kHidden}), {},
+                   Dtype::f32, y.data());
+    return y;
+  }
+  std::unique_ptr<DeviceLayer> make_experts() {
+    return device().experts({gate_up_.args(), {}, down_.args(), {{1.702f, 1, 7}}});
+  }
+  std::vector<float> experts(DeviceLayer& layer, std::size_t tokens) {
+    const std::vector<float> x = inputs(tokens * kHidden);
+    std::mt19937 random(11);
+    std::vector<std::int32_t> ids;
+    std::vector<float> weights;
+    for (std::size_t i = 0; i < tokens * kTopK; ++i) {
+      ids.push_back(static_cast<std::int32_t>(random() % (kExperts + 1)) - 1);
+      weights.push_back(static_cast<float>(random() % 100) / 100);
+    }
+    std::vector<float> y(x.size());
+    layer.forward(dense_view(x.data(), Dtype::f32, {static_cast<std::int64_t>(tokens), kHidden}),
+                  {ids.data(), weights.data(), kTopK, false}, Dtype::f32, y.data());
+    return y;
+  }
+
+  const Matrices weight_{1, 90, kHidden, 1}, gate_up_{kExperts, 2 * kMiddle, kHidden, 2},
+      down_{kExperts, kHidden, kMiddle, 3};
+};
+
+TEST_F(VulkanLayers, WeightsBeyondABindingAreBoundInParts) {
+  open();
+  const std::vector<float> few = linear(7), many = linear(40);
+  const auto whole = make_experts();
+  const std::vector<float> few_experts = experts(*whole, 7), many_experts = experts(*whole, 40);
+  EXPECT_EQ(device().gpu().pipelines(), 5u);  // decode, prefill, route, unit, combine: none twice
+  // A row has 64 bytes of codes: parts of 2 experts, parts of rows, and batches in several passes.
+  for (const std::uint64_t range : {20000u, 5120u}) {
+    open({.storage_range = range, .staging = 700});
+    EXPECT_TRUE(same_bits(linear(7), few)) << range;
+    EXPECT_TRUE(same_bits(linear(40), many)) << range;
+    const auto layer = make_experts();
+    EXPECT_TRUE(same_bits(experts(*layer, 7), few_experts)) << range;
+    EXPECT_TRUE(same_bits(experts(*layer, 40), many_experts)) << range;
+  }
+  open({.storage_range = 48});
+  const auto error = error_of([&] { linear(1); });
+  ASSERT_TRUE(error.has_value());
+  EXPECT_EQ(error->first, ErrorCode::unsupported);
+  EXPECT_EQ(error->second.rfind("vulkan: a row of 100 columns has 64 bytes; ", 0), 0u) << error->second;
+}
+
+TEST_F(VulkanLayers, ACommandBufferIsReplayedForEveryBatchThatItFits) {
+  static int recorded, submitted;
+  static PFN_vkBeginCommandBuffer begin;
+  static PFN_vkQueueSubmit submit;
+  recorded = submitted = 0;
+  open({.wrap = [](Api& api) {
+    begin = api.BeginCommandBuffer;
+    submit = api.QueueSubmit;
+    api.BeginCommandBuffer = [](VkCommandBuffer commands, const VkCommandBufferBeginInfo* info) {
+      ++recorded;
+      return begin(commands, info);
+    };
+    api.QueueSubmit = [](VkQueue queue, std::uint32_t count, const VkSubmitInfo* info, VkFence fence) {
+      ++submitted;
+      return submit(queue, count, info, fence);
+    };
+  }});
+  const auto layer = make_experts();
+  experts(*layer, 5);
+  const int before = recorded, submissions = submitted;
+  const std::vector<float> six = experts(*layer, 6);
+  experts(*layer, 8);
+  EXPECT_TRUE(same_bits(experts(*layer, 6), six));
+  EXPECT_EQ(recorded, before);
+  EXPECT_EQ(submitted, submissions + 3);  // one for each call
+  experts(*layer, 4);
+  EXPECT_EQ(recorded, before + 1);
+}
+
+TEST_F(VulkanLayers, NothingIsLeftBehind) {
+  Gpu& gpu = open().gpu();
+  {
+    const auto layer = make_experts();
+    for (const std::size_t tokens : {1u, 2u, 4u, 8u, 16u, 32u, 64u, 128u, 256u, 512u})
+      experts(*layer, tokens);
+    EXPECT_GT(gpu.memory().buffers(), 0u);
+  }
+  EXPECT_EQ(gpu.memory().buffers(), 0u);
+  EXPECT_LE(gpu.memory().blocks(), 3u);  // one of each place stays
+
+  static int calls_left;
+  static PFN_vkCreateBuffer create;
+  Gpu& failing =
+      open({.wrap = [](Api& api) {
+        create = api.CreateBuffer;
+        api.CreateBuffer = [](VkDevice device, const VkBufferCreateInfo* info,
+                              const VkAllocationCallbacks* none, VkBuffer* buffer) {
+          return calls_left-- > 0 ? create(device, info, none, buffer) : VK_ERROR_OUT_OF_DEVICE_MEMORY;
+        };
+      }}).gpu();
+  bool worked = false;
+  for (int calls = 0; !worked && calls < 100; ++calls) {
+    calls_left = calls;
+    const auto error = error_of([&] { experts(*make_experts(), 3); });
+    worked = !error.has_value();
+    if (!worked) {
+      EXPECT_EQ(error->first, ErrorCode::out_of_memory) << calls;
+    }
+    ASSERT_EQ(failing.memory().buffers(), 0u) << calls;
+  }
+  EXPECT_TRUE(worked);
+}
+
+TEST_F(VulkanLayers, SourcesAreGivenBackOnceTheyAreRead) {
+  std::size_t given = 0;
+  DeviceMatrices matrices = gate_up_.args();
+  matrices.done_with = [&](std::span<const std::uint8_t> piece) { given += piece.size(); };
+  open({.storage_range = 5120});
+  device().linear(matrices);
+  EXPECT_EQ(given, gate_up_.codes.size() + gate_up_.scales.size());
+}
+
+}  // namespace
+}  // namespace mxfp4::kernel::vulkan

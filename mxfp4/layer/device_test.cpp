@@ -1,0 +1,189 @@
+// Linear and Experts on a device, against the judges of the processor's layers in double precision.
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "mxfp4/base/error.h"
+#include "mxfp4/codec/float16.h"
+#include "mxfp4/kernel/test_device.h"
+#include "mxfp4/layer/expert_linear.h"
+#include "mxfp4/layer/test_experts_internal.h"
+#include "mxfp4/layer/test_linear_internal.h"
+
+namespace mxfp4 {
+namespace {
+
+using namespace test;
+
+/// Of f32 sums over K: their roundings add up like sqrt(K), bounds like K. The judge is sum |w x|.
+constexpr double kEpsilon = 0x1p-24;
+
+class LayersOnDevice : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string why_not;
+    const auto device = kernel::device_for_tests(why_not);
+    if (!device) GTEST_SKIP() << why_not;
+    options_.context.device = *device;
+  }
+  LayerOptions options_;
+};
+
+TEST_F(LayersOnDevice, LinearComputesWhatItsDefinitionSays) {
+  struct Case {
+    std::int64_t rows, columns;
+    int least, most;  // scale bytes
+    float size;       // of x
+  };
+  const Case cases[] = {{1, 1, 120, 124, 1},       {31, 33, 120, 124, 1},         {33, 31, 118, 130, 1},
+                        {70, 160, 0, 2, 0x1p100f}, {70, 160, 250, 254, 0x1p-60f}, {130, 2880, 118, 122, 1},
+                        {5, 64, 0, 254, 0x1p-10f}};
+  for (const Case& c : cases) {
+    Mxfp4Tensor weight = random_weight(c.rows, c.columns, c.least, c.most, 3);
+    const std::vector<float> bias = normal(static_cast<std::size_t>(c.rows), 4);
+    const Linear layer(weight.view(), c.size == 1 ? bias : std::vector<float>(), options_);
+    EXPECT_TRUE(layer.packed());
+    EXPECT_GE(layer.memory(), weight.codes.size());
+    for (const std::size_t tokens : {1u, 3u, 8u, 9u, 50u}) {
+      std::vector<float> x = normal(tokens * static_cast<std::size_t>(c.columns), 5);
+      for (float& value : x) value *= c.size;
+      const Expected expected = expected_linear(weight.view(), x, c.size == 1 ? bias : std::vector<float>());
+      const std::vector<float> y = forward(layer, x);
+      for (std::size_t i = 0; i < y.size(); ++i) {
+        if (expected.magnitude[i] > 0x1p126) continue;
+        const double bound =
+            2 * kEpsilon * std::sqrt(static_cast<double>(c.columns)) * expected.magnitude[i] +
+            2 * kEpsilon * std::fabs(expected.y[i]) + 0x1p-120;
+        ASSERT_NEAR(static_cast<double>(y[i]), expected.y[i], bound)
+            << c.rows << " x " << c.columns << ", bytes " << c.least << " to " << c.most << ", " << tokens
+            << " tokens, output " << i;
+      }
+    }
+  }
+}
+
+TEST_F(LayersOnDevice, LinearTakesAndGivesEveryDtype) {
+  const Mxfp4Tensor weight = random_weight(40, 70, 118, 122, 3);
+  const Linear layer(weight.view(), {}, options_);
+  const std::vector<float> x = normal(2 * 3 * 70, 6);
+  for (const Dtype dtype : {Dtype::bf16, Dtype::f16}) {
+    std::vector<std::uint16_t> narrow(x.size()), y(2 * 3 * 40);
+    std::vector<float> wide(x.size());
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      narrow[i] = dtype == Dtype::bf16 ? f32_to_bf16(x[i]) : f32_to_f16(x[i]);
+      wide[i] = dtype == Dtype::bf16 ? bf16_to_f32(narrow[i]) : f16_to_f32(narrow[i]);
+    }
+    DenseView view = dense_view(narrow.data(), dtype, {3, 2, 70});
+    layer.forward(view, dtype, y.data());
+    const std::vector<float> expected = forward(layer, wide);
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      ASSERT_EQ(y[i], dtype == Dtype::bf16 ? f32_to_bf16(expected[i]) : f32_to_f16(expected[i]));
+    }
+  }
+}
+
+TEST_F(LayersOnDevice, ResultsOfATokenDoNotDependOnTheTokensBesideIt) {
+  const Mxfp4Tensor weight = random_weight(70, 350, 116, 124, 3);
+  const Linear layer(weight.view(), {}, options_);
+  const std::vector<float> x = normal(100 * 350, 6);
+  const auto rows = [&](std::size_t first, std::size_t count) {
+    return forward(layer, {x.begin() + static_cast<std::ptrdiff_t>(first * 350),
+                           x.begin() + static_cast<std::ptrdiff_t>((first + count) * 350)});
+  };
+  const auto part = [](const std::vector<float>& y, std::size_t first, std::size_t count) {
+    return std::vector<float>(y.begin() + static_cast<std::ptrdiff_t>(first * 70),
+                              y.begin() + static_cast<std::ptrdiff_t>((first + count) * 70));
+  };
+  const std::vector<float> eight = rows(0, 8), hundred = rows(0, 100);
+  for (const std::size_t first : {0u, 3u, 7u}) EXPECT_TRUE(same_bits(rows(first, 1), part(eight, first, 1)));
+  EXPECT_TRUE(same_bits(rows(2, 3), part(eight, 2, 3)));
+  EXPECT_TRUE(same_bits(rows(40, 9), part(hundred, 40, 9)));
+  EXPECT_TRUE(same_bits(rows(63, 37), part(hundred, 63, 37)));
+}
+
+TEST_F(LayersOnDevice, NanScalesAndInputsConcernTheirOwnOutputs) {
+  Mxfp4Tensor weight = random_weight(40, 96, 118, 122, 3);
+  weight.scales[7 * 3 + 1] = 255;
+  const Linear layer(weight.view(), {}, options_);
+  for (const std::size_t tokens : {3u, 20u}) {
+    std::vector<float> x = normal(tokens * 96, 6);
+    x[96 + 5] = NAN;
+    x[2 * 96 + 50] = kInfinity;
+    const std::vector<float> y = forward(layer, x);
+    for (std::size_t t = 0; t < tokens; ++t) {
+      for (std::size_t n = 0; n < 40; ++n) {
+        EXPECT_EQ(std::isfinite(y[t * 40 + n]), t != 1 && t != 2 && n != 7) << t << ", " << n;
+      }
+    }
+    EXPECT_TRUE(std::isnan(y[7]));
+  }
+}
+
+TEST_F(LayersOnDevice, ExpertsComputeWhatTheirDefinitionSays) {
+  for (const bool alternate : {true, false}) {
+    for (const std::int64_t hidden : {64, 75}) {
+      ExpertModel model(7, hidden, 50);
+      model.alternate = alternate;
+      if (!alternate) {
+        model.unit.assign(7, GatedUnit::silu());
+        model.unit[3] = GatedUnit::silu(2);
+      }
+      const Experts layer(model.weights(), options_);
+      for (const std::size_t tokens : {1u, 5u, 8u, 70u}) {
+        const ExpertBatch batch(model, tokens, 3);
+        const Expected expected = expected_experts(model, batch);
+        const RelativeError error =
+            relative_error(expected, forward(layer, batch), static_cast<std::size_t>(hidden));
+        EXPECT_LT(error.rms, 0x1p-18) << tokens << " tokens";
+        EXPECT_LT(error.most, 0x1p-16) << tokens << " tokens";
+      }
+    }
+  }
+}
+
+TEST_F(LayersOnDevice, ExpertsDoWhatTheProcessorsDo) {
+  const ExpertModel model(5, 96, 64);
+  LayerOptions here = options_;
+  here.context.device = {};
+  const Experts layer(model.weights(), options_), expected(model.weights(), here);
+  const ExpertBatch batch(model, 6, 2);
+  const ExpertBatch nobody(model, 6, 2, 5, 1);
+  EXPECT_EQ(forward(layer, nobody), std::vector<float>(nobody.x.size(), 0.0f));
+  for (const bool on_input : {false, true}) {
+    ExpertChoice choice = batch.choice();
+    choice.weights_on_input = on_input;
+    const DenseView x = dense_view(batch.x.data(), Dtype::f32, {6, 96});
+    std::vector<float> y(batch.x.size()), wanted(batch.x.size());
+    layer.forward(x, choice, Dtype::f32, y.data());
+    expected.forward(x, choice, Dtype::f32, wanted.data());
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      ASSERT_NEAR(y[i], wanted[i], 1e-4f * (1 + std::fabs(wanted[i]))) << on_input << ", " << i;
+    }
+  }
+}
+
+TEST_F(LayersOnDevice, SayWhatTheyDoNotDo) {
+  const Mxfp4Tensor weight = random_weight(16, 32, 118, 122, 3);
+  const Linear layer(weight.view(), {}, options_);
+  float x[32] = {}, y[16];
+  const auto refused = [](const auto& body) -> std::string {
+    try {
+      body();
+    } catch (const Error& error) {
+      return error.code() == ErrorCode::unsupported ? error.what() : "another error";
+    }
+    return "";
+  };
+  EXPECT_EQ(refused([&] {
+              layer.forward(dense_view(x, Dtype::f32, {1, 32}), Dtype::f32, y, {Activation::int8, 1});
+            }),
+            "linear: on a device activations are exact, neither int8 nor mxfp8");
+  const ExpertModel model(2, 32, 32);
+  EXPECT_EQ(refused([&] { ExpertLinear(stacked(model.down.view()), options_); }),
+            "expert_linear: not on " + to_string(options_.context.device) + ", but on cpu");
+}
+
+}  // namespace
+}  // namespace mxfp4
