@@ -8,6 +8,8 @@
 #include <sched.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 #include <sys/auxv.h>
 
@@ -38,6 +40,21 @@ constexpr bool kEmulated = false;
 const IsaInfo& info(Isa isa) {
   return kIsas[static_cast<int>(isa)];
 }
+
+#if defined(__x86_64__)
+/// Whether the processor has AMX for 8-bit integers (CPUID leaf 7, EDX bits 24 and 25) and Linux, which is
+/// asked for it once for all threads, lets this process use the tile registers.
+bool amx_int8() {
+  static const bool usable = [] {
+    constexpr unsigned kTileAndInt8 = 3u << 24;
+    constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, its feature number
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    const bool there = __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kTileAndInt8) == kTileAndInt8;
+    return there && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  }();
+  return usable;
+}
+#endif
 
 std::vector<std::string> words(const std::string& text) {
   std::istringstream stream(text);
@@ -88,6 +105,7 @@ std::vector<std::string> machine_features() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   const bool avxvnni = __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & 1u << 4) != 0;
   if (kEmulated || avxvnni) features.push_back("avxvnni");
+  if (kEmulated || amx_int8()) features.push_back("amx_int8");
 #elif defined(__aarch64__)
   const unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
   if (first & HWCAP_ASIMD) features.push_back("asimd");

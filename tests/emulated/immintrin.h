@@ -1,7 +1,7 @@
 // Stands before the compiler's <immintrin.h> where MXFP4_EMULATE is ON: AVX2 stays native, SIMDe computes
-// AVX-512 with it, and what follows is what SIMDe 0.7.4 lacks or rounds in another way, lane by lane as in
-// Intel's Intrinsics Guide. An intrinsic that is missing here does not compile: the compiler's own needs
-// flags that such a build does not set.
+// AVX-512 with it, and what follows is AMX, and what SIMDe 0.7.4 lacks or rounds in another way, lane by lane
+// as in Intel's Intrinsics Guide. An intrinsic that is missing here does not compile: the compiler's own
+// needs flags that such a build does not set.
 #pragma once
 #pragma GCC system_header
 
@@ -130,40 +130,58 @@ inline float reduce_add_ps(__m512 a) {
   return x[0];
 }
 
-// --- bf16: whatever MXCSR says, to nearest even, and subnormal numbers are zeros ---
-
-inline float flushed(float x) {
-  return std::fpclassify(x) == FP_SUBNORMAL ? std::copysign(0.0f, x) : x;
-}
-inline float bf16_value(std::uint32_t bits) {
-  return flushed(std::bit_cast<float>(bits << 16));
-}
-inline std::uint16_t bf16_bits(float x) {
-  const std::uint32_t bits = std::bit_cast<std::uint32_t>(flushed(x));
-  return static_cast<std::uint16_t>(std::isnan(x) ? bits >> 16 | 0x40
-                                                  : (bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
-inline __m256bh cvtneps_pbh(__m512 a) {
-  return vector<__m256bh, std::uint16_t>([x = lanes<float>(a)](int i) { return bf16_bits(x[i]); });
-}
-inline __m512bh cvtne2ps_pbh(__m512 high, __m512 low) {
-  const auto x = lanes<float>(high), y = lanes<float>(low);
-  return vector<__m512bh, std::uint16_t>([&](int i) { return bf16_bits(i < 16 ? y[i] : x[i - 16]); });
-}
-inline __m512 dpbf16_ps(__m512 sum, __m512bh a, __m512bh b) {
-  const auto s = lanes<float>(sum);
-  const auto x = lanes<std::uint16_t>(a), y = lanes<std::uint16_t>(b);
-  return vector<__m512, float>([&](int i) {
-    const float odd = std::fma(bf16_value(x[2 * i + 1]), bf16_value(y[2 * i + 1]), flushed(s[i]));
-    return flushed(std::fma(bf16_value(x[2 * i]), bf16_value(y[2 * i]), flushed(odd)));
-  });
-}
-
 // --- memory ---
 
 inline void stream_si512(void* to, __m512i x) {
   if (reinterpret_cast<std::uintptr_t>(to) % 64 != 0) __builtin_trap();  // as the machine does
   std::memcpy(to, &x, sizeof x);
+}
+
+// --- AMX: the tile registers of a thread ---
+
+struct Tile {
+  int rows = 0, row_bytes = 0;
+  std::int8_t at[16][64] = {};
+};
+inline thread_local Tile tiles[8];
+
+inline void tile_loadconfig(const void* config) {
+  std::uint8_t bytes[64];
+  std::memcpy(bytes, config, sizeof bytes);
+  if (bytes[0] != 1) __builtin_trap();
+  for (int i = 0; i < 8; ++i) tiles[i] = {bytes[48 + i], bytes[16 + 2 * i] | bytes[17 + 2 * i] << 8};
+}
+inline void tile_release() {
+  for (Tile& tile : tiles) tile = {};
+}
+inline void tile_zero(int to) {
+  if (tiles[to].rows == 0) __builtin_trap();  // not configured
+  std::memset(tiles[to].at, 0, sizeof tiles[to].at);
+}
+inline void tile_loadd(int to, const void* from, long stride) {
+  tile_zero(to);
+  for (int row = 0; row < tiles[to].rows; ++row)
+    std::memcpy(tiles[to].at[row], static_cast<const char*>(from) + row * stride,
+                static_cast<std::size_t>(tiles[to].row_bytes));
+}
+inline void tile_stored(int from, void* to, long stride) {
+  if (tiles[from].rows == 0) __builtin_trap();
+  for (int row = 0; row < tiles[from].rows; ++row)
+    std::memcpy(static_cast<char*>(to) + row * stride, tiles[from].at[row],
+                static_cast<std::size_t>(tiles[from].row_bytes));
+}
+inline void tile_dpbssd(int sums, int a, int b) {
+  Tile &z = tiles[sums], &x = tiles[a], &y = tiles[b];
+  const int columns = z.row_bytes / 4, depth = x.row_bytes / 4;
+  if (z.rows == 0 || z.rows != x.rows || z.row_bytes != y.row_bytes || depth != y.rows) __builtin_trap();
+  for (int m = 0; m < z.rows; ++m) {
+    for (int n = 0; n < columns; ++n) {
+      std::int32_t sum;
+      std::memcpy(&sum, z.at[m] + 4 * n, sizeof sum);
+      for (int k = 0; k < 4 * depth; ++k) sum += x.at[m][k] * y.at[k / 4][4 * n + k % 4];
+      std::memcpy(z.at[m] + 4 * n, &sum, sizeof sum);
+    }
+  }
 }
 
 }  // namespace mxfp4::emulated
@@ -175,12 +193,9 @@ inline void stream_si512(void* to, __m512i x) {
 #define _mm512_cvtepu16_epi32 mxfp4::emulated::cvtepu16_epi32
 #define _mm512_cvtepu8_epi16 mxfp4::emulated::cvtepu8_epi16
 #define _mm512_cvtepu8_epi32 mxfp4::emulated::cvtepu8_epi32
-#define _mm512_cvtne2ps_pbh mxfp4::emulated::cvtne2ps_pbh
-#define _mm512_cvtneps_pbh mxfp4::emulated::cvtneps_pbh
 #define _mm512_cvtph_ps mxfp4::emulated::cvtph_ps
 #define _mm512_cvtps_epi32 mxfp4::emulated::cvtps_epi32
 #define _mm512_cvtps_pd mxfp4::emulated::cvtps_pd
-#define _mm512_dpbf16_ps mxfp4::emulated::dpbf16_ps
 #define _mm512_extractf32x8_ps mxfp4::emulated::extractf32x8_ps
 #define _mm512_i32gather_epi32 mxfp4::emulated::i32gather_epi32
 #define _mm512_kunpackw mxfp4::emulated::kunpackw
@@ -191,4 +206,10 @@ inline void stream_si512(void* to, __m512i x) {
 #define _mm512_scalef_ps mxfp4::emulated::scalef_ps
 #define _mm512_shuffle_f64x2 mxfp4::emulated::shuffle_f64x2
 #define _mm512_stream_si512 mxfp4::emulated::stream_si512
+#define _tile_dpbssd mxfp4::emulated::tile_dpbssd
+#define _tile_loadconfig mxfp4::emulated::tile_loadconfig
+#define _tile_loadd mxfp4::emulated::tile_loadd
+#define _tile_release mxfp4::emulated::tile_release
+#define _tile_stored mxfp4::emulated::tile_stored
+#define _tile_zero mxfp4::emulated::tile_zero
 #define _mm256_dpbusd_avx_epi32 _mm256_dpbusd_epi32

@@ -21,6 +21,17 @@ constexpr std::size_t kTileRows = std::size_t{I::kTileVectors} * I::kLanes;
 template <class I>
 constexpr std::size_t kTileGroups = kTileRows<I> / kGroupRows;
 
+/// Whether an instruction set multiplies matrices: I::Matrix has what tiles of integers need of that.
+///
+///   kTokens                              at once
+///   decode(block, r, packed)             vector r of rows, in the order of product()
+///   product<D>(codes, scales, blocks, records, tokens, sums)
+///                                        tile_product() for D digits, sums[t * kTileRows + row]
+template <class I>
+concept kMultipliesMatrices = requires {
+  typename I::Matrix;
+};
+
 /// Calls body(integral_constant of count), for a count from 1 to kMost: what is compiled for each.
 template <std::size_t kMost, class Body>
 [[gnu::always_inline]] inline void with_constant(std::size_t count, const Body& body) noexcept {

@@ -88,10 +88,20 @@ class Multiplication {
     }
   }
 
+  template <int kFormat, bool kMatrices>
+  static constexpr std::size_t most_tokens() noexcept {
+    if constexpr (kMatrices) {
+      return I::Matrix::kTokens[kFormat];
+    } else {
+      return I::kTileTokens[kFormat];
+    }
+  }
+
   template <int kFormat>
   void tiles(std::size_t group, std::size_t groups, std::size_t first, std::size_t count) const noexcept {
     constexpr TokenFormat kToken = static_cast<TokenFormat>(kFormat);
-    constexpr std::size_t kMost = I::kTileTokens[kFormat];
+    constexpr bool kMatrices = kMultipliesMatrices<I> && is_integers(kToken);
+    constexpr std::size_t kMost = most_tokens<kFormat, kMatrices>();
     auto& tile = *reinterpret_cast<Tile<I>*>(args_.scratch);
     float* const sums = reinterpret_cast<float*>(args_.scratch + sizeof(Tile<I>));
     std::memset(sums, 0, count * kTileRows<I> * sizeof(float));
@@ -105,9 +115,14 @@ class Multiplication {
         for (std::size_t i = 0; i < n; ++i) {
           records[i] = args_.tokens[first + t + i].record + b * block_record_bytes(kToken);
         }
-        with_constant<kMost>(n, [&]<int T>(std::integral_constant<int, T>) noexcept {
-          tile_product<I, kFormat, T>(tile, blocks, records, sums + t * kTileRows<I>);
-        });
+        float* const to = sums + t * kTileRows<I>;
+        if constexpr (kMatrices) {
+          I::Matrix::template product<kFormat + 1>(tile.codes, tile.scales, blocks, records, n, to);
+        } else {
+          with_constant<kMost>(n, [&]<int T>(std::integral_constant<int, T>) noexcept {
+            tile_product<I, kFormat, T>(tile, blocks, records, to);
+          });
+        }
       }
     }
     for (std::size_t t = 0; t < count; ++t) {

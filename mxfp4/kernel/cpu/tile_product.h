@@ -12,8 +12,8 @@
 namespace mxfp4::kernel {
 namespace {
 
-// Integers: [block][step][vector], floats: [block][element][vector], with the scales of the vectors behind
-// all of it.
+// Integers: [block][step][vector] (or as I::Matrix has a block), floats: [block][element][vector], with the
+// scales of the vectors behind all of it.
 template <class I>
 struct Tile {
   static constexpr std::size_t kStepBytes = I::kTileVectors * kLaneBytes<I>;
@@ -35,13 +35,17 @@ struct Tile {
 
   /// Vector r of a block, from its packed form.
   void decode_integers(std::size_t block, int r, const std::byte* packed) noexcept {
-    std::byte* const to = codes + block * 8 * kStepBytes + static_cast<std::size_t>(r) * kLaneBytes<I>;
+    if constexpr (kMultipliesMatrices<I>) {
+      I::Matrix::decode(codes + block * 8 * kStepBytes, r, packed);
+    } else {
+      std::byte* const to = codes + block * 8 * kStepBytes + static_cast<std::size_t>(r) * kLaneBytes<I>;
 #pragma GCC unroll 4
-    for (std::size_t j = 0; j < 4; ++j) {
-      const typename I::Weights low = I::template weights<false>(packed + 64 * j),
-                                high = I::template weights<true>(packed + 64 * j);
-      std::memcpy(to + 2 * j * kStepBytes, &low, sizeof low);
-      std::memcpy(to + (2 * j + 1) * kStepBytes, &high, sizeof high);
+      for (std::size_t j = 0; j < 4; ++j) {
+        const typename I::Weights low = I::template weights<false>(packed + 64 * j),
+                                  high = I::template weights<true>(packed + 64 * j);
+        std::memcpy(to + 2 * j * kStepBytes, &low, sizeof low);
+        std::memcpy(to + (2 * j + 1) * kStepBytes, &high, sizeof high);
+      }
     }
   }
   void decode_floats(std::size_t block, int r, const std::byte* packed) noexcept {
