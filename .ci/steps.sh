@@ -127,10 +127,11 @@ print(json.load(sys.stdin)["install"][0]["metadata"]["version"])' 2>/dev/null)
   step "pip install $torch" pip_install "$torch"
 }
 
-# need_transformers: what the drop-in is tested with. These packages ask for torch: they come after it or not at all.
+# need_transformers: what the drop-in is tested with, and a judge of what convert writes. These packages ask for torch:
+# they come after it or not at all.
 need_transformers() {
   $python -c 'import torch' 2>/dev/null || return 0
-  need_python 'transformers[serving]==5.23.0' && need_python --no-deps accelerate peft
+  need_python 'transformers[serving]==5.23.0' && need_python --no-deps accelerate peft compressed-tensors==0.20.0 loguru
 }
 
 # The Python package: a wheel in build/wheel/, installed in .venv. Under another name for the compiler, such as Python's
