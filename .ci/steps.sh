@@ -148,11 +148,12 @@ build() {
   cmake --preset "$1" && cmake --build --preset "$1" ${2:+--target "${@:2}"}
 }
 
-# unit_tests PRESET [CTEST OPTION...]
+# unit_tests PRESET [CTEST OPTION...]. Threads that wait sleep: where tests share processors, those that spin keep others
+# from what they wait for.
 unit_tests() {
   local name="unit tests, $*${MXFP4_ISA:+, $MXFP4_ISA}"
   local report=$PWD/build/log/${name//[^a-zA-Z0-9]/-}.xml
-  step "$name" ctest --preset "$1" --output-junit "$report" "${@:2}"
+  OMP_WAIT_POLICY=passive step "$name" ctest --preset "$1" --output-junit "$report" "${@:2}"
 }
 
 # python_tests PRESET PATH: pytest with the tool that the preset has built.
@@ -160,6 +161,6 @@ python_tests() {
   local name="$2, $1"
   local id=${name//[^a-zA-Z0-9]/-}
   local report=build/log/$id.xml
-  MXFP4_TOOL=$PWD/build/$1/bin/mxfp4 step "$name" \
+  MXFP4_TOOL=$PWD/build/$1/bin/mxfp4 OMP_WAIT_POLICY=passive step "$name" \
     $python -m pytest "$2" --junitxml="$report" --basetemp="build/tmp/$id"
 }
