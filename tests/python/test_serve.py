@@ -19,6 +19,9 @@ pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 pytest.importorskip("uvicorn", reason="transformers[serving] is not installed")
 
+import mxfp4.transformers  # noqa: E402
+import mxfp4.transformers.__main__ as command_line  # noqa: E402
+
 TINY = Path(__file__).parent.parent / "data/models/tiny-gpt-oss/hf-mxfp4"
 TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
 
@@ -103,22 +106,25 @@ def test_a_chat_is_a_talk_with_the_server(server, tmp_path):
     assert '"max_new_tokens": 6' in done.stdout
 
 
-def test_a_chat_without_a_server_says_how_to_start_one():
-    script = """
-import sys
-sys.argv = ["x", "chat", "model"]
-from transformers.cli import chat
-def no_server(url):  # whatever listens on port 8000 here
-    raise ValueError(f"No server currently running on {url}. ... `transformers serve` ...")
-chat.Chat.check_health = staticmethod(no_server)
-import mxfp4.transformers.__main__ as m
-m.main()
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.returncode == 1 and "python -m mxfp4.transformers serve" in done.stderr and "Traceback" not in done.stderr
+def said_at_the_end(*arguments: str, monkeypatch) -> str:
+    """What `python -m mxfp4.transformers` says when it ends with an error; without a process, which would import all again."""
+    monkeypatch.setattr(sys, "argv", ["mxfp4.transformers", *arguments])
+    try:
+        with pytest.raises(SystemExit) as end:
+            command_line.main()
+    finally:
+        mxfp4.transformers.disable()
+    return str(end.value)
 
 
-def test_other_commands_are_told_what_there_is():
-    script = "import sys; sys.argv = ['x', 'nothing']; import mxfp4.transformers.__main__ as m; m.main()"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.returncode == 1 and "{serve,chat}" in done.stderr
+def test_a_chat_without_a_server_says_how_to_start_one(monkeypatch):
+    def no_server(url):  # whatever listens on port 8000 here
+        raise ValueError(f"No server currently running on {url}. To run a local server, please run `transformers serve`")
+
+    monkeypatch.setattr("transformers.cli.chat.Chat.check_health", staticmethod(no_server))
+    assert "python -m mxfp4.transformers serve" in said_at_the_end("chat", "model", monkeypatch=monkeypatch)
+
+
+@pytest.mark.parametrize("arguments", [(), ("nothing",)])
+def test_other_commands_are_told_what_there_is(arguments, monkeypatch):
+    assert "{serve,chat}" in said_at_the_end(*arguments, monkeypatch=monkeypatch)
