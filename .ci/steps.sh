@@ -78,7 +78,7 @@ as_root() {
 }
 need_to_build() {
   need g++ cmake ninja-build ccache nlohmann-json3-dev libcli11-dev libfmt-dev libre2-dev libgtest-dev libbenchmark-dev \
-    libvulkan-dev glslang-tools
+    libvulkan-dev glslang-tools libopenmpi-dev
 }
 
 # Debian's libraries for arm64 stand beside the machine's own.

@@ -6,6 +6,9 @@ install(TARGETS mxfp4 EXPORT mxfp4-targets)
 if(TARGET mxfp4_tool)
   install(TARGETS mxfp4_tool)
 endif()
+if(TARGET mxfp4_mpi)
+  install(TARGETS mxfp4_mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 # Public is every header but the tool's, the kernels' insides, and those that need a private dependency.
 install(DIRECTORY mxfp4 DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h" PATTERN "*.inc"
         PATTERN "cli" EXCLUDE REGEX "/kernel/[^/.]+$" EXCLUDE PATTERN "*_internal.h" EXCLUDE PATTERN "test_*.h" EXCLUDE)

@@ -1,6 +1,9 @@
 # One test program per folder: mxfp4/<folder>/**/*_test.cpp -> <folder>_test, whose tests carry the label <folder>.
 find_package(GTest REQUIRED)
 include(GoogleTest)
+set(ranks_test_sources ${test_sources})
+list(FILTER ranks_test_sources INCLUDE REGEX "_ranks_test\\.cpp$")
+list(FILTER test_sources EXCLUDE REGEX "_ranks_test\\.cpp$")
 foreach(test IN LISTS test_sources)
   string(REGEX REPLACE ".*/mxfp4/([a-z0-9_]+)/.*" "\\1" folder ${test})
   list(APPEND test_folders ${folder})
@@ -18,6 +21,21 @@ foreach(folder IN LISTS test_folders)
 endforeach()
 if(TARGET cli_test)
   target_link_libraries(cli_test PRIVATE mxfp4_cli)
+endif()
+
+# mxfp4/**/*_ranks_test.cpp -> ranks_test: tests that every rank runs together, alone and under mpirun.
+add_executable(ranks_test ${ranks_test_sources})
+target_link_libraries(ranks_test PRIVATE mxfp4 GTest::gtest fmt::fmt)
+target_compile_definitions(ranks_test PRIVATE MXFP4_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data")
+mxfp4_flags(ranks_test)
+mxfp4_quick(ranks_test)
+add_test(NAME ranks.Alone COMMAND ranks_test)
+set_tests_properties(ranks.Alone PROPERTIES LABELS ranks)
+if(TARGET mxfp4_mpi)
+  foreach(ranks 1 2 3 4)
+    add_test(NAME ranks.MpirunOf${ranks} COMMAND ${PROJECT_SOURCE_DIR}/tests/mpirun.sh ${ranks} $<TARGET_FILE:ranks_test>)
+    set_tests_properties(ranks.MpirunOf${ranks} PROPERTIES LABELS ranks)
+  endforeach()
 endif()
 
 # mxfp4/<folder>/<name>_test.c -> <folder>_<name>_test, one test: a program in C99, for what C sees of the library.
