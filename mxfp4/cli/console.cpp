@@ -97,7 +97,7 @@ Screen screen_of(std::FILE* stream) {
 Console::Console() : out(screen_of(stdout)), err(screen_of(stderr)) {}
 
 void Console::print(std::string_view text) {
-  write_all(STDOUT_FILENO, text);
+  if (!silent) write_all(STDOUT_FILENO, text);
 }
 
 void Console::print_json(const Json& result) {
@@ -113,6 +113,7 @@ void Console::error(std::string_view message) noexcept {
 }
 
 void Console::note(std::string_view text) noexcept {
+  if (silent) return;
   try {
     write_all(STDERR_FILENO, text);
   } catch (...) {

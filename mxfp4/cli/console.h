@@ -1,6 +1,7 @@
 // Where the tool's words go: results to stdout, everything else to stderr.
 #pragma once
 
+#include <atomic>
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -42,6 +43,8 @@ class Console {
 
   bool json = false;   ///< the result is one JSON object
   bool quiet = false;  ///< no result for people, no progress
+  /// Nothing at all is written: another rank speaks for this one.
+  std::atomic<bool> silent{false};
   const Screen out, err;
 
   /// Whether people read the result.

@@ -76,6 +76,9 @@ class Convert : public Verb {
         "  mxfp4 convert model-ct model-nvfp4 --format nvfp4");
   }
 
+  Over over() const noexcept override { return Over::team; }
+  void join(Ranks& ranks) override { join_team(ranks, request_.options); }
+
   void run(Console& console) override {
     ProgressBar progress(console);
     request_.verify = !no_verify_;

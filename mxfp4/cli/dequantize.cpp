@@ -54,6 +54,9 @@ class Dequantize : public Verb {
         "  mxfp4 dequantize weights-mxfp4.safetensors weights.safetensors --dtype f32");
   }
 
+  Over over() const noexcept override { return Over::team; }
+  void join(Ranks& ranks) override { join_team(ranks, request_.options); }
+
   void run(Console& console) override {
     open_device();
     ProgressBar progress(console);

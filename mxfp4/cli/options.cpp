@@ -55,6 +55,22 @@ void add_job_options(CLI::App& app, job::Options& options) {
                "Go on where an earlier run of the same command was cut short; a shard that is whole is kept")
       ->group(group);
   app.add_flag("--overwrite", options.overwrite, "Replace OUT, once the new one is whole")->group(group);
+  add_timeout(app, options.timeout);
+}
+
+void add_timeout(CLI::App& app, std::chrono::seconds& timeout) {
+  constexpr int kDay = 86'400;
+  app.add_option_function<int>(
+         "--timeout", [&timeout](int seconds) { timeout = std::chrono::seconds(seconds); },
+         "Under mpirun: seconds for which a rank may be out of touch, or get no further (default: 300)")
+      ->type_name("N")
+      ->check(CLI::Range(1, kDay))
+      ->group("How it runs");
+}
+
+void join_team(Ranks& ranks, job::Options& options) {
+  options.team = ranks.team();
+  options.team->set_timeout(options.timeout);
 }
 
 void add_device(CLI::App& app) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <charconv>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "mxfp4/cli/ranks.h"
 #include "mxfp4/job/progress.h"
 
 namespace mxfp4::cli {
@@ -20,7 +22,7 @@ CLI::Option* add_path(CLI::App& app, const std::string& name, std::filesystem::p
 /// Positionals IN and OUT.
 void add_paths(CLI::App& app, std::filesystem::path& in, std::filesystem::path& out);
 
-/// --threads, --max-memory, --max-shard, --overwrite.
+/// --threads, --max-memory, --max-shard, --resume, --overwrite, --timeout.
 void add_job_options(CLI::App& app, job::Options& options);
 
 /// --device, which is MXFP4_DEVICE for this run.
@@ -28,6 +30,12 @@ void add_device(CLI::App& app);
 
 /// Opens the device of this run, before there is anything to lose. Throws Error if it cannot be used.
 void open_device();
+/// --timeout, of ranks.
+inline constexpr std::chrono::seconds kTimeout{300};
+void add_timeout(CLI::App& app, std::chrono::seconds& timeout);
+
+/// The ranks share what is done with these options.
+void join_team(Ranks& ranks, job::Options& options);
 
 /// An option whose value is one of `choices`.
 CLI::Option* add_choice(CLI::App& app, const std::string& name, std::string& value,

@@ -76,6 +76,9 @@ class Quantize : public Verb {
         "  mxfp4 quantize weights.safetensors weights-mxfp4.safetensors --json");
   }
 
+  Over over() const noexcept override { return Over::team; }
+  void join(Ranks& ranks) override { join_team(ranks, request_.options); }
+
   void run(Console& console) override {
     open_device();
     ProgressBar progress(console);

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <filesystem>
 #include <new>
+#include <optional>
 #include <span>
 #include <string>
 #include <system_error>
@@ -16,6 +17,7 @@
 #include "mxfp4/base/lost_pages.h"
 #include "mxfp4/base/version.h"
 #include "mxfp4/cli/help.h"
+#include "mxfp4/cli/ranks.h"
 #include "mxfp4/cli/signals.h"
 #include "mxfp4/cli/verb.h"
 
@@ -26,7 +28,8 @@ constexpr int kUsage = 2;
 constexpr int kFailure = 3;
 constexpr int kSignalBase = 128;
 
-int report(Console& console, int status, ErrorCode code, const std::string& message) {
+int report(Console& console, Ranks& ranks, int status, ErrorCode code, const std::string& text) {
+  const std::string message = ranks.fail(code, text, status);
   console.error(message);  // first: what failed may be to print
   if (console.json) console.print_json(Json{{"error", {{"code", to_string(code)}, {"message", message}}}});
   return status;
@@ -91,35 +94,61 @@ std::string told(const CLI::ParseError& error, const Parser& parser) {
   return parser.app.get_subcommands().empty() ? "a verb is missing" : error.what();
 }
 
-int run_verb(std::span<char*> arguments, Console& console) {
+// The verbs that several ranks can share.
+std::string verbs_over_ranks(const Parser& parser) {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < parser.members.size(); ++i) {
+    if (parser.members[i]->over() != Verb::Over::one_rank) names.emplace_back(verbs()[i].name);
+  }
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+int run_verb(std::span<char*> arguments, Console& console, Ranks& ranks) {
   Parser parser(console);
   const std::vector<std::string> names = verb_names();
   const std::string first = arguments.size() < 2 ? "" : arguments[1];
   const bool has_verb = std::find(names.begin(), names.end(), first) != names.end();
   if (first.empty()) {
     console.note(parser.app.help());
+    ranks.leave();
     return kUsage;
   }
   const bool asks = first == "-h" || first == "--help" || first == "--version" || first == "--json";
   if (!has_verb && !asks) {
-    return report(console, kUsage, ErrorCode::invalid_argument,
+    return report(console, ranks, kUsage, ErrorCode::invalid_argument,
                   fmt::format("no verb '{}'; there are {}", first, fmt::join(names, ", ")));
   }
   try {
     parser.app.parse(static_cast<int>(arguments.size()), arguments.data());
   } catch (const CLI::CallForHelp&) {
     tell(console, "help", parser.app.help());
+    ranks.leave();
     return 0;
   } catch (const CLI::CallForVersion&) {
     tell(console, "version", console.json ? version() : fmt::format("mxfp4 {}\n", version()));
+    ranks.leave();
     return 0;
   } catch (const CLI::ParseError& error) {
     const std::string help = fmt::format("mxfp4 {}{}--help", has_verb ? first : "", has_verb ? " " : "");
-    return report(console, kUsage, ErrorCode::invalid_argument,
+    return report(console, ranks, kUsage, ErrorCode::invalid_argument,
                   fmt::format("{} (see {})", told(error, parser), help));
   }
+  if (ranks.several()) {
+    if (parser.chosen->over() == Verb::Over::one_rank) {
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("{} is nothing for {} ranks; what they can share is: {}", first,
+                              ranks.communicator().size(), verbs_over_ranks(parser)));
+    }
+    parser.chosen->join(ranks);
+  }
   parser.chosen->run(console);
+  ranks.leave();
   return parser.chosen->status();
+}
+
+// Another rank's signal ends this one as the usual signal would.
+int interrupted_status() {
+  return kSignalBase + (stop_signal() != 0 ? stop_signal() : SIGTERM);
 }
 
 int status_of(const Error& error) {
@@ -127,37 +156,48 @@ int status_of(const Error& error) {
     case ErrorCode::invalid_argument:
       return kUsage;
     case ErrorCode::interrupted:
-      return kSignalBase + stop_signal();
+      return interrupted_status();
     default:
       return kFailure;
   }
 }
 
 // A verb and whatever it may throw.
-int run_guarded(std::span<char*> arguments, Console& console) {
+int run_guarded(std::span<char*> arguments, Console& console, Ranks& ranks) {
   try {
-    return run_verb(arguments, console);
+    return run_verb(arguments, console, ranks);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::interrupted) {
-      console.error(error.what());
+      console.error(ranks.fail(error.code(), error.what(), status_of(error)));
       return status_of(error);
     }
-    return report(console, status_of(error), error.code(), error.what());
+    return report(console, ranks, status_of(error), error.code(), error.what());
   } catch (const std::bad_alloc&) {
-    return report(console, kFailure, ErrorCode::out_of_memory, "out of memory");
+    return report(console, ranks, kFailure, ErrorCode::out_of_memory, "out of memory");
   } catch (const std::length_error& error) {
-    return report(console, kFailure, ErrorCode::out_of_memory, error.what());
+    return report(console, ranks, kFailure, ErrorCode::out_of_memory, error.what());
   } catch (const std::filesystem::filesystem_error& error) {
-    return report(console, kFailure, ErrorCode::io,
+    return report(console, ranks, kFailure, ErrorCode::io,
                   fmt::format("{}: {}", error.path1().native(), error.code().message()));
   } catch (const std::system_error& error) {
     // What a thread that cannot be started throws; everything else is the system's.
     const bool thread = error.code() == std::errc::resource_unavailable_try_again;
-    return report(console, kFailure, thread ? ErrorCode::out_of_memory : ErrorCode::io,
+    return report(console, ranks, kFailure, thread ? ErrorCode::out_of_memory : ErrorCode::io,
                   thread ? "out of memory for a thread" : error.what());
   } catch (const std::exception& error) {
-    return report(console, kFailure, ErrorCode::unsupported, error.what());
+    return report(console, ranks, kFailure, ErrorCode::unsupported, error.what());
   }
+}
+
+int run_over_ranks(std::span<char*> arguments, Console& console) {
+  std::optional<Ranks> ranks;
+  try {
+    ranks.emplace(console);
+  } catch (const Error& error) {  // of MPI, before anybody could tell the others
+    console.error(error.what());
+    return status_of(error);
+  }
+  return run_guarded(arguments, console, *ranks);
 }
 
 }  // namespace
@@ -171,7 +211,7 @@ int run(int argc, char** argv) noexcept {
     // Asked here as well as by the parser, so that what the parser refuses is told as JSON, too.
     console.json = std::any_of(arguments.begin(), arguments.end(),
                                [](const char* a) { return a == std::string_view("--json"); });
-    return run_guarded(arguments, console);
+    return run_over_ranks(arguments, console);
   } catch (const ClosedPipe&) {
     return kSignalBase + SIGPIPE;
   } catch (...) {  // not even the error could be told

@@ -78,10 +78,17 @@ class Verify : public Verb {
     add_number(app, "--threads", request_.threads, 1, kMostThreads,
                "Threads to use (default: all processors)")
         ->group("How it runs");
+    add_timeout(app, timeout_);
     app.footer(
         "  mxfp4 verify model-mxfp4\n"
         "  mxfp4 verify model-mxfp4 --structure\n"
         "  mxfp4 verify model-mxfp4 --against model --min-sqnr 18");
+  }
+
+  Over over() const noexcept override { return Over::team; }
+  void join(Ranks& ranks) override {
+    request_.team = ranks.team();
+    request_.team->set_timeout(timeout_);
   }
 
   void run(Console& console) override {
@@ -130,6 +137,7 @@ class Verify : public Verb {
 
   job::VerifyRequest request_;
   VerifyReport report_;
+  std::chrono::seconds timeout_ = kTimeout;
   bool structure_ = false;
 };
 

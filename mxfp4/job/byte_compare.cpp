@@ -75,6 +75,10 @@ void compare_bytes(std::vector<StoredPair>& pairs, Pass& pass) {
     pair.different.add(found, chunk.begin / width);
     return chunk.size;
   });
+  std::vector<Found> all;
+  for (const StoredPair& pair : pairs) all.push_back(pair.different);
+  pass.merge(all, [](Found& to, const Found& from) { to.add(from, 0); });
+  for (std::size_t i = 0; i < all.size(); ++i) pairs[i].different = all[i];
 }
 
 }  // namespace mxfp4::job

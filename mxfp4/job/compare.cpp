@@ -158,6 +158,16 @@ void run_comparisons(std::vector<Comparison>& comparisons, Pass& pass) {
     if (memory.empty()) memory.resize(2 * Comparison::kTileElements);
     return units[index].comparison->run(units[index].tile, memory.data());
   });
+  std::vector<Distance> all;
+  for (Comparison& comparison : comparisons)
+    all.insert(all.end(), comparison.distances().begin(), comparison.distances().end());
+  pass.merge(all, [](Distance& to, const Distance& from) { to.add(from); });
+  auto next = all.begin();
+  for (Comparison& comparison : comparisons) {
+    std::vector<Distance>& distances = comparison.distances();
+    std::copy_n(next, distances.size(), distances.begin());
+    next += static_cast<std::ptrdiff_t>(distances.size());
+  }
 }
 
 }  // namespace mxfp4::job

@@ -87,6 +87,8 @@ class Comparison {
   /// kTileElements for each side.
   std::uint64_t run(std::size_t tile, float* scratch);
 
+  /// Of every tile, nothing for one that was not run.
+  std::vector<Distance>& distances() noexcept { return distances_; }
   Distance total() const noexcept;  ///< added in the order of the tiles
   Element first_different() const;  ///< read again; there must be one
   Element most_distant() const;     ///< read again

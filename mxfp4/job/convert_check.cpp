@@ -206,7 +206,7 @@ void check_converted(const ConvertSource& source, const std::filesystem::path& o
   const std::vector<Piece> pieces = pieces_of(written);
   const std::vector<Unit> units = pair_up(source.pieces, pieces, out);
   const Comparer comparer(source.checkpoint, written);
-  Pass pass(options.threads, nullptr, options.stop);
+  Pass pass(options.threads, nullptr, options.stop, options.team);
   pass.run(units.size(), [&](int, std::size_t index) -> std::uint64_t {
     comparer.compare(units[index]);
     return 0;

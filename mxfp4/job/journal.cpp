@@ -9,7 +9,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr const char* kName = "mxfp4-resume.json";
 constexpr std::size_t kMaxSize = std::size_t{1} << 30;
 
 // A field that is not written here would be lost by a resumed run.
@@ -42,18 +41,35 @@ ErrorStats stats_of(const Json& json) {
   return stats;
 }
 
+Json to_json(const ShardNotes& notes) {
+  Json parts = Json::array();
+  for (const ErrorStats& stats : notes.parts) parts.push_back(stats.elements == 0 ? Json() : to_json(stats));
+  return {{"crc32c", notes.crc32c}, {"parts", std::move(parts)}};
+}
+
+ShardNotes notes_of(const Json& json) {
+  ShardNotes notes;
+  json.at("crc32c").get_to(notes.crc32c);
+  for (const Json& part : json.at("parts"))
+    notes.parts.push_back(part.is_null() ? ErrorStats() : stats_of(part));
+  return notes;
+}
+
 }  // namespace
+
+std::string to_text(const ShardNotes& notes) {
+  return to_json(notes).dump();
+}
+
+ShardNotes notes_of(const std::string& text) {
+  return notes_of(Json::parse(text));
+}
 
 Journal::Journal(const std::filesystem::path& directory) : path_(directory / kName) {
   try {
     const Json json = Json::parse(read_file(path_, kMaxSize));
     Traits traits = json.at("traits").get<Traits>();
-    for (const auto& [shard, written] : json.at("finished").items()) {
-      ShardNotes& notes = finished_[shard];
-      written.at("crc32c").get_to(notes.crc32c);
-      for (const Json& part : written.at("parts"))
-        notes.parts.push_back(part.is_null() ? ErrorStats() : stats_of(part));
-    }
+    for (const auto& [shard, written] : json.at("finished").items()) finished_[shard] = notes_of(written);
     traits_ = std::move(traits);
   } catch (const std::exception&) {  // none there, or not of this program's making: then nothing was begun
     finished_.clear();
@@ -84,12 +100,7 @@ void Journal::record(const std::string& shard, ShardNotes notes) {
 
 void Journal::write() const {
   Json finished = Json::object();
-  for (const auto& [shard, notes] : finished_) {
-    Json parts = Json::array();
-    for (const ErrorStats& stats : notes.parts)
-      parts.push_back(stats.elements == 0 ? Json() : to_json(stats));
-    finished[shard] = {{"crc32c", notes.crc32c}, {"parts", std::move(parts)}};
-  }
+  for (const auto& [shard, notes] : finished_) finished[shard] = to_json(notes);
   write_file(path_, Json{{"traits", traits_}, {"finished", finished}}.dump());
 }
 

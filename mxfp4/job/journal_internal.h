@@ -19,10 +19,16 @@ struct ShardNotes {
   std::vector<ErrorStats> parts;  ///< statistics of each of its parts, zero for a part that has none
 };
 
+/// As they are written, and back.
+std::string to_text(const ShardNotes& notes);
+ShardNotes notes_of(const std::string& text);
+
 /// The file, in a directory of shards, that says how they are made and which of them are whole. Every change
 /// rewrites and syncs it.
 class Journal {
  public:
+  static constexpr const char* kName = "mxfp4-resume.json";
+
   /// Takes up the journal in a directory, if one can be read there; else it has no finished shards yet.
   explicit Journal(const std::filesystem::path& directory);
 

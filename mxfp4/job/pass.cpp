@@ -21,18 +21,23 @@ Number load(const std::byte* at) noexcept {
 
 }  // namespace
 
-Pass::Pass(int threads, Progress* progress, const std::atomic<bool>* stop)
-    : progress_(progress), stop_(stop) {
+Pass::Pass(int threads, Progress* progress, const std::atomic<bool>* stop, Team* team)
+    : progress_(progress), stop_(stop), team_(team) {
   if (threads > 0) context_.threads = threads;
 }
 
 void Pass::run(std::size_t count, const std::function<std::uint64_t(int worker, std::size_t index)>& body) {
-  parallel_for(context_, count, [&](int worker, std::size_t index) {
+  const auto rank = static_cast<std::size_t>(team_ == nullptr ? 0 : team_->rank()),
+             ranks = static_cast<std::size_t>(team_ == nullptr ? 1 : team_->size());
+  const std::size_t begin = count * rank / ranks, end = count * (rank + 1) / ranks;
+  parallel_for(context_, end - begin, [&](int worker, std::size_t index) {
     if (stop_ != nullptr && stop_->load(std::memory_order_relaxed)) fail(ErrorCode::interrupted, "stopped");
-    const std::uint64_t bytes = body(worker, index);
+    if (team_ != nullptr) team_->check();
+    const std::uint64_t bytes = body(worker, begin + index);
+    if (team_ != nullptr) team_->advance(bytes);
     const std::lock_guard lock(mutex_);
     done_ += bytes;
-    if (progress_ != nullptr) progress_->advance(done_, total_);
+    if (progress_ != nullptr) progress_->advance(team_ == nullptr ? done_ : team_->done(), total_);
   });
 }
 

@@ -2,10 +2,13 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <string>
 
 namespace mxfp4::job {
+
+class Team;
 
 /// Implemented by the caller; called from one thread at a time, a few times a second at most matters.
 class Progress {
@@ -26,6 +29,10 @@ struct Options {
   bool resume = false;                      ///< go on from the shards that a run cut short has finished
   Progress* progress = nullptr;             ///< may be null
   const std::atomic<bool>* stop = nullptr;  ///< set to end the job with Error interrupted; may be null
+  /// The ranks that share the work, each of which calls the same; null: this process does all. Their report
+  /// is rank 0's; progress and warnings are told on each.
+  Team* team = nullptr;
+  std::chrono::seconds timeout{300};  ///< of the team: how long a rank may be out of touch, or get no further
 };
 
 }  // namespace mxfp4::job

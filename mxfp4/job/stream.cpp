@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <functional>
 #include <future>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <new>
+#include <optional>
+#include <sstream>
 #include <utility>
 
 #include "mxfp4/base/crc32c.h"
@@ -13,6 +16,7 @@
 #include "mxfp4/base/file.h"
 #include "mxfp4/base/memory.h"
 #include "mxfp4/base/parallel.h"
+#include "mxfp4/job/deal_internal.h"
 #include "mxfp4/job/work_directory_internal.h"
 
 namespace mxfp4::job {
@@ -55,7 +59,7 @@ class Writer {
       scratch_.emplace_back(workers_.unit_memory);
   }
 
-  /// Bytes of input that will be read, for progress.
+  /// Bytes of input that will be read, by all ranks, for progress.
   void expect(const std::vector<std::size_t>& parts) {
     for (const std::size_t part : parts) total_ += output_.parts[part].input_bytes;
   }
@@ -115,6 +119,7 @@ class Writer {
     const MappedFile source(from);
     OutputFile file(to, source.bytes().size());
     for (std::uint64_t offset = 0; offset < source.bytes().size(); offset += kCopyChunk) {
+      if (options_.team != nullptr) options_.team->advance(0);
       file.write(offset, source.bytes().subspan(
                              offset, std::min<std::uint64_t>(kCopyChunk, source.bytes().size() - offset)));
     }
@@ -129,6 +134,7 @@ class Writer {
     if (options_.stop != nullptr && options_.stop->load(std::memory_order_relaxed)) {
       fail(ErrorCode::interrupted, "stopped");
     }
+    if (options_.team != nullptr) options_.team->check();
   }
 
   /// A unit's share of the part's input; the shares of all units add up to it.
@@ -141,10 +147,13 @@ class Writer {
   }
 
   void report(std::uint64_t bytes) {
+    Team* const team = options_.team;
+    if (team != nullptr) team->advance(bytes);
     const std::lock_guard lock(mutex_);
     done_ += bytes;
     peak_memory_ = std::max(peak_memory_, anonymous_memory());
-    if (options_.progress != nullptr) options_.progress->advance(done_, total_);
+    if (options_.progress != nullptr)
+      options_.progress->advance(team == nullptr ? done_ : team->done(), total_);
   }
 
   const Output& output_;
@@ -156,70 +165,156 @@ class Writer {
   std::future<void> pending_;
 };
 
-void check_bare(const Output& output, const fs::path& out) {
+bool is_first(const Team* team) noexcept {
+  return team == nullptr || team->rank() == 0;
+}
+
+// Before anything that others may still be writing to goes.
+void end_together(Team* team, const Error& error) {
+  if (team != nullptr) team->fail(error);
+}
+
+// Waits for all ranks.
+void meet(Team* team) {
+  if (team != nullptr) team->gather("");
+}
+
+// What an error was, where the inputs do not explain it; where they do, that is thrown.
+void end_after(const Output& output, Team* team, const Error& error) {
+  try {
+    check_inputs(output);
+  } catch (const Error& changed) {
+    end_together(team, changed);
+    throw;
+  }
+  end_together(team, error);
+}
+
+void check_bare(const Output& output, const fs::path& out, bool first) {
   try {
     output.check(out);
   } catch (...) {
-    fs::remove(out);
+    if (first) fs::remove(out);
     throw;
   }
 }
 
+// A single file is made by the first rank; all read it back.
 Written write_bare(const Output& output, const ShardPlan& plan, const fs::path& out, const Options& options) {
+  Team* const team = options.team;
   try {
     Writer writer(output, options);
-    writer.expect(plan.shards[0]);
-    writer.write_shard(plan.shards[0], out, [](std::uint32_t) {});
-    writer.finish();
-    std::map<std::string, std::string> none;
-    if (output.finish) output.finish(none);
-    if (output.check) check_bare(output, out);
+    if (is_first(team)) {
+      warn_of_idle_ranks(options, 1);
+      writer.expect(plan.shards[0]);
+      writer.write_shard(plan.shards[0], out, [](std::uint32_t) {});
+      writer.finish();
+      std::map<std::string, std::string> none;
+      if (output.finish) output.finish(none);
+    }
+    meet(team);
+    if (output.check) {
+      if (!is_first(team)) wait_for_file(*team, out);
+      check_bare(output, out, is_first(team));
+    }
     return {plan.names, writer.peak_memory()};
+  } catch (const Error& error) {
+    end_after(output, team, error);
+    throw;
   } catch (...) {
     check_inputs(output);
     throw;
+  }
+}
+
+/// The shards that are not whole yet, for all ranks, once rank 0 has made the work directory.
+std::vector<std::size_t> missing_shards(const ShardPlan& plan, WorkDirectory* work, Team* team) {
+  std::vector<std::size_t> missing;
+  std::string text;
+  for (std::size_t shard = 0; work != nullptr && shard < plan.shards.size(); ++shard) {
+    if (work->restore(shard)) continue;
+    missing.push_back(shard);
+    text += fmt::format("{} ", shard);
+  }
+  if (team == nullptr) return missing;
+  std::istringstream words(team->gather(text)[0]);
+  return {std::istream_iterator<std::size_t>(words), {}};
+}
+
+void write_shards(const Output& output, const ShardPlan& plan, const fs::path& directory, WorkDirectory* work,
+                  Writer& writer, const Options& options) {
+  Team* const team = options.team;
+  const std::vector<std::size_t> missing = missing_shards(plan, work, team);
+  if (work == nullptr) wait_for_file(*team, directory / Journal::kName);
+  std::vector<std::uint64_t> bytes;
+  for (const std::size_t shard : missing) {
+    bytes.push_back(work_of(output, plan.shards[shard]));
+    writer.expect(plan.shards[shard]);
+  }
+  if (is_first(team)) warn_of_idle_ranks(options, missing.size());
+  const std::vector<int> owners = deal_shards(bytes, team == nullptr ? 1 : team->size());
+  for (std::size_t i = 0; i < missing.size(); ++i) {
+    if (team != nullptr && owners[i] != team->rank()) continue;
+    const std::size_t shard = missing[i];
+    // It may still be called when an error has ended this function.
+    const auto note = [&output, &plan, work, team, shard](std::uint32_t crc32c) {
+      ShardNotes notes = notes_of_shard(output, plan.shards[shard], crc32c);
+      work != nullptr ? work->record(shard, std::move(notes)) : team->send(to_note(shard, notes));
+    };
+    writer.write_shard(plan.shards[shard], directory / plan.names[shard], note);
+  }
+  writer.finish();
+  meet(team);
+}
+
+/// What rank 0 adds to the shards.
+void write_rest(const Output& output, const ShardPlan& plan, const fs::path& directory, Writer& writer,
+                Written& written) {
+  std::map<std::string, std::string> texts = output.texts;
+  if (output.finish) output.finish(texts);
+  if (plan.indexed) texts["model.safetensors.index.json"] = index_text(output, plan);
+  for (const auto& [name, text] : texts) {
+    write_file(directory / name, text);
+    written.files.push_back(name);
+  }
+  for (const fs::path& copy : output.copies) {
+    fs::create_directories((directory / copy).parent_path());
+    writer.copy(output.copy_from / copy, directory / copy);
+    written.files.push_back(copy.native());
   }
 }
 
 Written write_directory(const Output& output, const ShardPlan& plan, const fs::path& out,
                         const Options& options) {
-  WorkDirectory work(out, output, plan, options);
+  Team* const team = options.team;
+  const fs::path directory = staging_path(out);
+  std::optional<WorkDirectory> work;
+  if (is_first(team)) work.emplace(out, output, plan, options);
+  const Listening listening(team, [&](const std::string& note) {
+    auto [shard, notes] = from_note(note);
+    take_statistics(output, plan.shards[shard], notes);
+    work->record(shard, std::move(notes));
+  });
   try {
     Written written{plan.names, 0};
     Writer writer(output, options);  // ends before `work` does: it may still be syncing a shard there
-    std::vector<std::size_t> missing;
-    for (std::size_t shard = 0; shard < plan.shards.size(); ++shard) {
-      if (work.restore(shard)) continue;
-      missing.push_back(shard);
-      writer.expect(plan.shards[shard]);
+    write_shards(output, plan, directory, work ? &*work : nullptr, writer, options);
+    if (work) write_rest(output, plan, directory, writer, written);
+    meet(team);
+    if (output.check) {
+      output.check(directory);
+      meet(team);
     }
-    for (const std::size_t shard : missing) {
-      writer.write_shard(plan.shards[shard], work.path() / plan.names[shard],
-                         [&work, shard](std::uint32_t crc32c) { work.record(shard, crc32c); });
-    }
-    writer.finish();
-    std::map<std::string, std::string> texts = output.texts;
-    if (output.finish) output.finish(texts);
-    if (plan.indexed) texts["model.safetensors.index.json"] = index_text(output, plan);
-    for (const auto& [name, text] : texts) {
-      write_file(work.path() / name, text);
-      written.files.push_back(name);
-    }
-    for (const fs::path& copy : output.copies) {
-      fs::create_directories((work.path() / copy).parent_path());
-      writer.copy(output.copy_from / copy, work.path() / copy);
-      written.files.push_back(copy.native());
-    }
-    if (output.check) output.check(work.path());
-    work.commit();
+    if (work) work->commit();
     written.peak_memory = writer.peak_memory();
     return written;
   } catch (const Error& error) {
-    check_inputs(output);
-    if (!work.keep_after(error.code())) throw;
-    throw Error(error.code(), fmt::format("{}; {}", error.what(), work.kept_message()));
+    end_after(output, team, error);
+    if (!work || !work->keep_after(error.code())) throw;
+    throw Error(error.code(), fmt::format("{}; {}", error.what(), work->kept_message()));
   } catch (...) {  // no memory, most likely
-    work.keep_after(ErrorCode::out_of_memory);
+    end_together(team, Error(ErrorCode::out_of_memory, "out of memory"));
+    if (work) work->keep_after(ErrorCode::out_of_memory);
     throw;
   }
 }
@@ -252,6 +347,12 @@ Workers plan_workers(const Output& output, const Options& options) {
 Written write_output(const Output& output, const fs::path& out, bool directory, const Options& options) {
   const fs::path to = followed(out);
   const ShardPlan plan = plan_shards(output, to, directory, options.max_shard);
+  if (options.team != nullptr) {
+    Traits traits = {{"OUT", fs::absolute(to).native()}, {"reads OUT back", output.check ? "yes" : "no"}};
+    const Traits others = all_traits(output, options);
+    traits.insert(traits.end(), others.begin(), others.end());
+    check_same_job(*options.team, traits);
+  }
   Written written =
       directory ? write_directory(output, plan, to, options) : write_bare(output, plan, to, options);
   written.peak_memory = std::max(written.peak_memory, anonymous_memory());

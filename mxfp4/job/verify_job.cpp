@@ -11,6 +11,7 @@
 #include "mxfp4/job/byte_compare_internal.h"
 #include "mxfp4/job/compare_internal.h"
 #include "mxfp4/job/content_scan_internal.h"
+#include "mxfp4/job/deal_internal.h"
 #include "mxfp4/job/preflight_internal.h"
 
 namespace mxfp4::job {
@@ -56,6 +57,10 @@ void scan(std::vector<Scanned>& tensors, Pass& pass) {
     scanned.bad.add(found, chunk.begin / (static_cast<std::size_t>(bits_of(scanned.tensor->dtype)) / 8));
     return chunk.size;
   });
+  std::vector<Found> all;
+  for (const Scanned& scanned : tensors) all.push_back(scanned.bad);
+  pass.merge(all, [](Found& to, const Found& from) { to.add(from, 0); });
+  for (std::size_t i = 0; i < all.size(); ++i) tensors[i].bad = all[i];
 }
 
 std::vector<ScannedBlocks> scan(const ModelFiles& files, const std::vector<const Weight*>& weights,
@@ -68,6 +73,10 @@ std::vector<ScannedBlocks> scan(const ModelFiles& files, const std::vector<const
     const std::lock_guard lock(mutex);
     scanned[blocks.weight].bad.add(bad, blocks.first);
     scanned[blocks.weight].codes.add(codes);
+  });
+  pass.merge(scanned, [](ScannedBlocks& to, const ScannedBlocks& from) {
+    to.bad.add(from.bad, 0);
+    to.codes.add(from.codes);
   });
   return scanned;
 }
@@ -212,6 +221,14 @@ class Against {
   std::vector<StoredPair> same_;
 };
 
+/// What the ranks of a team must agree on.
+Traits traits_of(const VerifyRequest& request, const Checkpoint& checkpoint) {
+  Traits traits = {{"--structure", request.content ? "no" : "yes"}, {"--against", request.against.native()}};
+  for (const TensorFilePtr& file : checkpoint.files.files)
+    traits.emplace_back(fmt::format("{:?}", file->map.path().native()), to_string(file->map.stamp()));
+  return traits;
+}
+
 }  // namespace
 
 VerifyReport run_verify(const VerifyRequest& request) {
@@ -233,7 +250,8 @@ VerifyReport run_verify(const VerifyRequest& request) {
     check_readable(*original);
     check_readable(checkpoint);
   }
-  Pass pass(request.threads, request.progress, request.stop);
+  if (request.team != nullptr) check_same_job(*request.team, traits_of(request, checkpoint));
+  Pass pass(request.threads, request.progress, request.stop, request.team);
   if (request.content) verify_content(checkpoint, pass, report);
   if (original) Against(request, *original, checkpoint, report).run(pass);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

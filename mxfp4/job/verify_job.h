@@ -22,6 +22,7 @@ struct VerifyRequest {
   int threads = 0;                  ///< 0: all that this process may use
   Progress* progress = nullptr;     ///< may be null
   const std::atomic<bool>* stop = nullptr;  ///< set to end with Error interrupted; may be null
+  Team* team = nullptr;  ///< ranks that share the work and get the same report; may be null
 };
 
 /// A weight beside its original.

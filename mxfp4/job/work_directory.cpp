@@ -4,6 +4,7 @@
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/base/file.h"
 #include "mxfp4/job/pass_internal.h"
+#include "mxfp4/job/team.h"
 #include "mxfp4/job/work_directory_internal.h"
 
 namespace mxfp4::job {
@@ -13,19 +14,6 @@ namespace fs = std::filesystem;
 
 // Raise it whenever the same request makes other bytes than before.
 constexpr const char* kBytesVersion = "1";
-
-Traits all_traits(const Output& output, const Options& options) {
-  Traits traits = {{"version of the bytes", kBytesVersion},
-                   {"--max-shard", std::to_string(options.max_shard)}};
-  for (const MappedFile* const input : output.inputs) {
-    traits.emplace_back(fmt::format("{:?}", input->path().filename().native()), to_string(input->stamp()));
-  }
-  for (const fs::path& copy : output.copies) {
-    traits.emplace_back(fmt::format("{:?}", copy.native()), to_string(stamp_of(output.copy_from / copy)));
-  }
-  traits.insert(traits.end(), output.traits.begin(), output.traits.end());
-  return traits;
-}
 
 void warn(const Options& options, const std::string& message) {
   if (options.progress != nullptr) options.progress->warn(message);
@@ -39,6 +27,7 @@ std::string fault_of(const fs::path& path, std::uint64_t size, std::uint32_t crc
   Pass pass(options.threads, nullptr, options.stop);
   const std::vector<Chunk> chunks = chunks_of({size});
   pass.run(chunks.size(), [&](int, std::size_t index) -> std::uint64_t {
+    if (options.team != nullptr) options.team->advance(0);
     const std::span<const std::byte> bytes = file.bytes().subspan(chunks[index].begin, chunks[index].size);
     sum.add(chunks[index].begin, bytes);
     file.done_with(bytes);
@@ -51,6 +40,19 @@ std::string fault_of(const fs::path& path, std::uint64_t size, std::uint32_t crc
 }
 
 }  // namespace
+
+Traits all_traits(const Output& output, const Options& options) {
+  Traits traits = {{"version of the bytes", kBytesVersion},
+                   {"--max-shard", std::to_string(options.max_shard)}};
+  for (const MappedFile* const input : output.inputs) {
+    traits.emplace_back(fmt::format("{:?}", input->path().filename().native()), to_string(input->stamp()));
+  }
+  for (const fs::path& copy : output.copies) {
+    traits.emplace_back(fmt::format("{:?}", copy.native()), to_string(stamp_of(output.copy_from / copy)));
+  }
+  traits.insert(traits.end(), output.traits.begin(), output.traits.end());
+  return traits;
+}
 
 WorkDirectory::WorkDirectory(const fs::path& out, const Output& output, const ShardPlan& plan,
                              const Options& options)
@@ -105,18 +107,12 @@ bool WorkDirectory::restore(std::size_t shard) {
     if (error.code() != ErrorCode::io) throw;
     return made_anew(error.what());
   }
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    if (output_.parts[parts[i]].stats != nullptr) output_.parts[parts[i]].stats->record(0, notes.parts[i]);
-  }
+  take_statistics(output_, parts, notes);
   return true;
 }
 
-void WorkDirectory::record(std::size_t shard, std::uint32_t crc32c) {
-  ShardNotes notes{crc32c, {}};
-  for (const std::size_t part : plan_.shards[shard]) {
-    const auto& stats = output_.parts[part].stats;
-    notes.parts.push_back(stats == nullptr ? ErrorStats() : stats->total());
-  }
+void WorkDirectory::record(std::size_t shard, ShardNotes notes) {
+  const std::lock_guard lock(mutex_);
   journal_.record(plan_.names[shard], std::move(notes));
 }
 
@@ -136,6 +132,21 @@ std::string WorkDirectory::kept_message() const {
 void WorkDirectory::commit() {
   fs::remove(journal_.path());
   staging_.commit(options_.overwrite);
+}
+
+ShardNotes notes_of_shard(const Output& output, const std::vector<std::size_t>& parts, std::uint32_t crc32c) {
+  ShardNotes notes{crc32c, {}};
+  for (const std::size_t part : parts) {
+    const auto& stats = output.parts[part].stats;
+    notes.parts.push_back(stats == nullptr ? ErrorStats() : stats->total());
+  }
+  return notes;
+}
+
+void take_statistics(const Output& output, const std::vector<std::size_t>& parts, const ShardNotes& notes) {
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (output.parts[parts[i]].stats != nullptr) output.parts[parts[i]].stats->record(0, notes.parts[i]);
+  }
 }
 
 std::uint64_t bytes_left_by_earlier_run(const fs::path& out) {

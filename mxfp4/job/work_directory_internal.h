@@ -5,7 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "mxfp4/base/error.h"
 #include "mxfp4/job/journal_internal.h"
@@ -31,8 +33,8 @@ class WorkDirectory {
   /// warning. If so, its parts have their statistics. Throws Error interrupted.
   bool restore(std::size_t shard);
 
-  /// Notes that a shard is whole, and the checksum of its bytes.
-  void record(std::size_t shard, std::uint32_t crc32c);
+  /// Notes that a shard is whole. Thread-safe.
+  void record(std::size_t shard, ShardNotes notes);
 
   /// After an error: whether what is whole stays for --resume, and how to tell so.
   bool keep_after(ErrorCode code);
@@ -49,7 +51,17 @@ class WorkDirectory {
   const Options& options_;
   Staging staging_;
   Journal journal_;
+  std::mutex mutex_;  // of the journal, while shards are written
 };
+
+/// All traits of a run that decide its bytes.
+Traits all_traits(const Output& output, const Options& options);
+
+/// Of a shard that was written here: the checksum of its bytes, and its parts' statistics.
+ShardNotes notes_of_shard(const Output& output, const std::vector<std::size_t>& parts, std::uint32_t crc32c);
+
+/// Gives its parts the statistics of a shard that was not written here.
+void take_statistics(const Output& output, const std::vector<std::size_t>& parts, const ShardNotes& notes);
 
 /// Bytes on the disk that an earlier run's shards take and that a new run gets back or goes on from.
 std::uint64_t bytes_left_by_earlier_run(const std::filesystem::path& out);

@@ -90,6 +90,17 @@ def tiny_mxfp4(mxfp4, tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def crash(mxfp4, tmp_path_factory) -> Path:
+    """A library that kills the process at a call that changes files."""
+    if mxfp4.sanitizers:
+        pytest.skip("a sanitizer must be the first library that is loaded")
+    path = tmp_path_factory.mktemp("crash") / "crash.so"
+    source = Path(__file__).parent / "crash.cpp"
+    subprocess.run(["g++", "-std=c++20", "-shared", "-fPIC", "-O1", "-Wall", source, "-o", path, "-ldl"], check=True)
+    return path
+
+
 @pytest.fixture
 def bare(tmp_path):
     """Writes a bare file of named arrays."""

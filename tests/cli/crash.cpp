@@ -1,6 +1,7 @@
-// Loaded before the C library (LD_PRELOAD): at the CRASH_AT-th call that changes files the process is killed,
-// before the call or, with CRASH_AFTER, after it; with CRASH_ERRNO the call fails instead, with that error.
-// CRASH_COUNT names a file for the number of calls.
+// Loaded before the C library (LD_PRELOAD): at the CRASH_AT-th call that changes files the process is killed
+// (or gets CRASH_SIGNAL), before the call or, with CRASH_AFTER, after it; with CRASH_ERRNO the call fails
+// instead, with that error; with CRASH_HANG it does not return. Every call takes CRASH_SLOW microseconds
+// more. CRASH_COUNT names a file for the number of calls.
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
@@ -22,16 +23,20 @@ long number(const char* name) {
 
 template <class Result, class... Arguments>
 Result crash_around(Result (*next)(Arguments...), Arguments... arguments) {
-  static const long at = number("CRASH_AT"), error = number("CRASH_ERRNO");
-  static const bool after = getenv("CRASH_AFTER") != nullptr;
+  static const long at = number("CRASH_AT"), error = number("CRASH_ERRNO"), slow = number("CRASH_SLOW");
+  static const bool after = getenv("CRASH_AFTER") != nullptr, hang = getenv("CRASH_HANG") != nullptr;
+  static const int signal =
+      getenv("CRASH_SIGNAL") != nullptr ? static_cast<int>(number("CRASH_SIGNAL")) : SIGKILL;
+  if (slow > 0) usleep(static_cast<useconds_t>(slow));
   const bool now = ++calls == at;
   if (now && error != 0) {
     errno = static_cast<int>(error);
     return -1;
   }
-  if (now && !after) kill(getpid(), SIGKILL);
+  while (now && hang) pause();
+  if (now && !after) kill(getpid(), signal);
   const Result result = next(arguments...);
-  if (now) kill(getpid(), SIGKILL);
+  if (now && after) kill(getpid(), signal);
   return result;
 }
 

@@ -42,17 +42,6 @@ def whole(mxfp4, command, tmp_path_factory) -> dict[str, bytes]:
     return content(out)
 
 
-@pytest.fixture(scope="module")
-def crash(mxfp4, tmp_path_factory) -> Path:
-    """A library that kills the process at a call that changes files."""
-    if mxfp4.sanitizers:
-        pytest.skip("a sanitizer must be the first library that is loaded")
-    path = tmp_path_factory.mktemp("crash") / "crash.so"
-    source = Path(__file__).parent / "crash.cpp"
-    subprocess.run(["g++", "-std=c++20", "-shared", "-fPIC", "-O1", "-Wall", source, "-o", path, "-ldl"], check=True)
-    return path
-
-
 def shards_of(partial: Path) -> dict[str, int]:
     return {p.name: p.stat().st_ino for p in partial.glob("*.safetensors")} if partial.is_dir() else {}
 
