@@ -25,7 +25,7 @@ constexpr Kind kKinds[] = {
     {"quantize", bench_quantize, " --rows --cols --dtype --preset --scale "},
     {"dequantize", bench_dequantize, " --rows --cols --dtype --preset --scale "},
     {"linear", bench_linear, " --rows --cols --tokens --activation --dtype --outliers --no-pack "},
-    {"experts", bench_experts, " --like --tokens --activation --dtype --outliers --no-pack "},
+    {"experts", bench_experts, " --like --tokens --activation --dtype --outliers --no-pack --share "},
     {"pack", bench_pack, " --rows --cols "},
 };
 
@@ -68,11 +68,26 @@ class Bench : public Verb {
         ->group(layer);
     app.add_flag("!--no-pack", options_.packed, "Use the weights where they lie, without a packed copy")
         ->group(layer);
+    add_choice(app, "--share", options_.share, {"experts", "channels"}, "WHAT",
+               "What ranks under mpirun have of the experts: some of them, or some channels of all (default: "
+               "experts)")
+        ->group(layer);
     app.footer(
         "  mxfp4 bench quantize --dtype f32 --scale t725\n"
         "  mxfp4 bench linear --rows 5760 --cols 2880 --tokens 4 --activation int8 --threads 2\n"
         "  mxfp4 bench experts --like gpt-oss-120b --tokens 1 --activation int8 --threads 2\n"
         "  mxfp4 bench pack --json");
+  }
+
+  Over over() const noexcept override { return Over::ranks; }
+  void join(Ranks& ranks) override {
+    if (what_ != "experts") {
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("bench {} is nothing for {} ranks; bench experts is", what_,
+                              ranks.communicator().size()));
+    }
+    ranks.take_communicator();
+    options_.ranks = &ranks.communicator();
   }
 
   void run(Console& console) override {

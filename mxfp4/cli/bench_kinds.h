@@ -10,6 +10,7 @@
 #include "mxfp4/cli/console.h"
 #include "mxfp4/cli/table.h"
 #include "mxfp4/codec/block.h"
+#include "mxfp4/comm/communicator.h"
 #include "mxfp4/kernel/linear_ops.h"
 #include "mxfp4/tensor/dtype.h"
 
@@ -28,6 +29,8 @@ struct BenchOptions {
   bool packed = true;     ///< or the weights are used where they lie
   std::string like;       ///< the model whose layer is meant
   int threads = 1;
+  Communicator* ranks = nullptr;  ///< those that run this together; null for one
+  std::string share = "experts";  ///< what they share, "experts" or "channels"
 };
 
 /// Of the dense dtypes that have kernels: "f32", "bf16", "f16".
@@ -47,6 +50,7 @@ BenchReport bench_quantize(const BenchOptions& options);
 BenchReport bench_dequantize(const BenchOptions& options);
 BenchReport bench_linear(const BenchOptions& options);
 BenchReport bench_experts(const BenchOptions& options);
+BenchReport bench_sharded_experts(const BenchOptions& options);
 BenchReport bench_pack(const BenchOptions& options);
 
 }  // namespace mxfp4::cli

@@ -11,6 +11,7 @@
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/job/give_back_internal.h"
 #include "mxfp4/job/moe_layer_internal.h"
+#include "mxfp4/layer/shard_weights.h"
 
 namespace mxfp4::job {
 namespace {
@@ -27,15 +28,19 @@ RouterScore score_of(MoeConfig::Score score) {
   return RouterScore::sqrt_softplus;
 }
 
-}  // namespace
+/// The weights of a layer's experts where they lie, and memory that they may refer to.
+struct Found {
+  ExpertWeights weights;
+  OwnedMatrices gate, up, down;
+};
 
-Experts load_experts(const Checkpoint& checkpoint, std::int64_t number, LayerOptions options) {
+Found find_experts(const Checkpoint& checkpoint, std::int64_t number) {
   const MoeLayer layer(checkpoint, number);
   const MoeNames& names = layer.names();
   const MoeConfig config = layer.config();
-  ExpertWeights weights;
+  Found found;
+  ExpertWeights& weights = found.weights;
   weights.unit = {{config.alpha, config.beta, config.limit}};
-  OwnedMatrices gate, up;
   if (const std::optional<OwnedMatrices> both = layer.stack(names.both)) {
     const std::int64_t rows = both->matrices.weights.front().shape[0];
     if (checkpoint.gpt_oss) {
@@ -45,14 +50,42 @@ Experts load_experts(const Checkpoint& checkpoint, std::int64_t number, LayerOpt
       weights.up = rows_of_each(both->matrices, rows / 2, rows - rows / 2);
     }
   } else {
-    gate = layer.stack_or_list("experts.gate_proj", names.gate);
-    up = layer.stack_or_list("experts.up_proj", names.up);
-    weights.gate = gate.matrices;
-    weights.up = up.matrices;
+    found.gate = layer.stack_or_list("experts.gate_proj", names.gate);
+    found.up = layer.stack_or_list("experts.up_proj", names.up);
+    weights.gate = found.gate.matrices;
+    weights.up = found.up.matrices;
   }
-  const OwnedMatrices down = layer.stack_or_list(names.downs, names.down);
-  weights.down = down.matrices;
-  return Experts(weights, giving_back(checkpoint, std::move(options)));
+  found.down = layer.stack_or_list(names.downs, names.down);
+  weights.down = found.down.matrices;
+  return found;
+}
+
+}  // namespace
+
+Experts load_experts(const Checkpoint& checkpoint, std::int64_t number, LayerOptions options) {
+  return Experts(find_experts(checkpoint, number).weights, giving_back(checkpoint, std::move(options)));
+}
+
+ShardedExperts load_sharded_experts(const Checkpoint& checkpoint, std::int64_t number, Communicator& ranks,
+                                    const ShardPlan& plan, LayerOptions options) {
+  if (!options.pack && plan.tensor > 1) {
+    fail(ErrorCode::unsupported,
+         "{}: columns of a weight cannot be used where they lie: without packing, {} ranks "
+         "can share experts, not their channels",
+         checkpoint.files.path.string(), ranks.size());
+  }
+  const Found found = find_experts(checkpoint, number);
+  const std::optional<WeightShard> shard = shard_weights(found.weights, plan, ranks.rank());
+  std::optional<Experts> mine;
+  if (shard) mine.emplace(shard->weights, giving_back(checkpoint, std::move(options)));
+  return ShardedExperts(ranks, plan, std::move(mine));
+}
+
+ShardedExperts load_sharded_experts(const Checkpoint& checkpoint, std::int64_t number, Communicator& ranks,
+                                    int tensor, LayerOptions options) {
+  const auto count = static_cast<std::int64_t>(find_experts(checkpoint, number).weights.down.weights.size());
+  return load_sharded_experts(checkpoint, number, ranks, share_experts(count, ranks.size(), tensor),
+                              std::move(options));
 }
 
 namespace {

@@ -5,6 +5,7 @@
 
 #include "mxfp4/checkpoint/checkpoint.h"
 #include "mxfp4/layer/mlp.h"
+#include "mxfp4/layer/sharded_experts.h"
 
 namespace mxfp4::job {
 
@@ -13,6 +14,15 @@ namespace mxfp4::job {
 /// experts, unsupported if one of their weights is not MXFP4 or the model's family is not known (see
 /// MoeConfig), and what Experts throws.
 Experts load_experts(const Checkpoint& checkpoint, std::int64_t layer, LayerOptions options = {});
+
+/// A rank's part of them, over all ranks, which call together: ranges of experts, in groups of `tensor` ranks
+/// that share their channels, or as a plan says. Of the weights a rank packs and reads its own part only.
+/// Throws also Error unsupported for channels without options.pack, and what share_experts(), cut_channels()
+/// and ShardedExperts throw.
+ShardedExperts load_sharded_experts(const Checkpoint& checkpoint, std::int64_t layer, Communicator& ranks,
+                                    int tensor = 1, LayerOptions options = {});
+ShardedExperts load_sharded_experts(const Checkpoint& checkpoint, std::int64_t layer, Communicator& ranks,
+                                    const ShardPlan& plan, LayerOptions options = {});
 
 /// Its router. Throws also Error unsupported for one that looks ids up in a table.
 Router load_router(const Checkpoint& checkpoint, std::int64_t layer);

@@ -313,6 +313,24 @@ std::size_t Experts::memory() const noexcept {
   return state_->first.memory() + state_->second.memory() + state_->down.memory() + on_device;
 }
 
+std::vector<float> Experts::plan_numbers() const {
+  std::vector<float> numbers = state_->first.plan_numbers();
+  const std::vector<float> down = state_->down.plan_numbers();
+  numbers.insert(numbers.end(), down.begin(), down.end());
+  return numbers;
+}
+
+void Experts::plan_for(const std::vector<float>& numbers) {
+  const std::size_t first = state_->first.plan_size(), down = state_->down.plan_size();
+  if (numbers.size() != first + down) {
+    fail(ErrorCode::invalid_argument, "{}: others are of another shape: {} numbers to plan by, not {}", kWho,
+         numbers.size(), first + down);
+  }
+  const std::span all(numbers);
+  state_->first.plan_for(all.first(first));
+  state_->down.plan_for(all.subspan(first));
+}
+
 void Experts::forward(const DenseView& x, const ExpertChoice& choice, Dtype dtype, void* y,
                       const ForwardOptions& options) const {
   check_input(kWho, x, hidden());

@@ -78,6 +78,11 @@ class Experts {
 
  private:
   friend class ExpertsCall;
+  friend class ShardedExperts;
+  /// What becomes of a token depends on all experts that it may meet: numbers that tell of these ones, and
+  /// plans that serve those of another process as well.
+  std::vector<float> plan_numbers() const;
+  void plan_for(const std::vector<float>& numbers);
   struct State;
   std::unique_ptr<State> state_;
 };

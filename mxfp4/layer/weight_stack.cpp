@@ -209,6 +209,26 @@ void WeightStack::plan_for(const WeightStack& other) {
   wide_ = wide_ || other.wide_;
 }
 
+std::vector<float> WeightStack::plan_numbers() const {
+  std::vector<float> numbers = {wide_ ? 1.0f : 0.0f, spread_.mean_square, spread_.fill};
+  numbers.insert(numbers.end(), spread_.means.begin(), spread_.means.end());
+  numbers.insert(numbers.end(), spread_.squares.begin(), spread_.squares.end());
+  return numbers;
+}
+
+void WeightStack::plan_for(std::span<const float> numbers) {
+  const auto values = numbers.subspan(3);
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(blocks());
+  const auto is_zero = [](float value) { return value == 0; };
+  wide_ = wide_ || numbers[0] != 0;
+  if (std::all_of(values.begin(), values.end(), is_zero)) return;  // zeros only
+  const Spread other{{values.begin(), middle}, {middle, values.end()}, numbers[1], numbers[2]};
+  const bool none = std::all_of(spread_.squares.begin(), spread_.squares.end(), is_zero) &&
+                    std::all_of(spread_.means.begin(), spread_.means.end(), is_zero);
+  if (none) spread_.means.clear();
+  spread_.widen(other);
+}
+
 kernel::TokenPlan WeightStack::plan(const float* x, Activation activation) const noexcept {
   // Too few outputs for their root mean square to be near what is expected of it, or scales too far apart.
   const bool as_floats = wide_ || rows_ < kGroupRows;

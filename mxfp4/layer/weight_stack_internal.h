@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,10 @@ class WeightStack {
 
   /// Plans are made for the matrices of `other` as well, which has as many rows and columns.
   void plan_for(const WeightStack& other);
+  /// The same for a stack of another process: what it says of itself, plan_size() numbers.
+  std::vector<float> plan_numbers() const;
+  std::size_t plan_size() const noexcept { return 3 + 2 * blocks(); }
+  void plan_for(std::span<const float> numbers);
   /// What becomes of a token, and its record. The plan serves every matrix.
   kernel::TokenPlan plan(const float* x, Activation activation) const noexcept;
   std::size_t record_bytes(kernel::TokenFormat format) const noexcept;
