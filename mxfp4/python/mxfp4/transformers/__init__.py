@@ -19,8 +19,9 @@ import importlib.util
 from mxfp4.transformers._experts import QuantizedExperts
 from mxfp4.transformers._linear import QuantizedLinear
 from mxfp4.transformers._quantize_model import quantize_model
+from mxfp4.transformers._sharded import ShardedExperts, shard_experts
 
-__all__ = ["QuantizedExperts", "QuantizedLinear", "quantize_model"]
+__all__ = ["QuantizedExperts", "QuantizedLinear", "ShardedExperts", "quantize_model", "shard_experts"]
 
 if importlib.util.find_spec("transformers") is not None:
     from mxfp4.transformers._loading import disable, enable, from_pretrained
