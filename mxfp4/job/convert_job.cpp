@@ -32,7 +32,7 @@ std::string stored_format(const Checkpoint& checkpoint) {
   const bool blobs = std::any_of(files.begin(), files.end(), [](const TensorFilePtr& file) {
     return file->metadata.find(uqff::kBlobVersionKey) != file->metadata.end();
   });
-  return blobs ? "uqff-0" : checkpoint.convention->name;
+  return blobs && checkpoint.convention == find_convention("uqff") ? "uqff-0" : checkpoint.convention->name;
 }
 
 void open_source(const ConvertRequest& request, ConvertSource& source) {

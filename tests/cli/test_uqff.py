@@ -117,3 +117,9 @@ def test_large_models_are_cut(mxfp4, gpt_oss, tmp_path):
     assert tree_bytes(tmp_path / "out") == tree_bytes(tmp_path / "two")
     blob = read_safetensors(gpt_oss / "uqff-0.2-from-description/mxfp4-0.uqff")["0"].tobytes()
     assert struct.unpack("<IBB", blob[:6]) == (0x200, 6, 1)
+
+
+def test_a_note_alone_makes_no_blobs(mxfp4, tmp_path):
+    tensors = {"a.blocks": np.zeros((1, 16), np.uint8), "a.scales": np.full((1, 1), 120, np.uint8)}
+    write_safetensors(tmp_path / "in.safetensors", tensors, {"uqff.version": "0.2.0"})
+    assert "stored as linear already" in mxfp4.json("convert", tmp_path / "in.safetensors", tmp_path / "out.safetensors", "--format", "linear", status=2)["error"]["message"]
