@@ -56,7 +56,8 @@ class Fp8InTiles final : public OtherCodes {
         const std::int64_t tile = row / kFp8Tile * tiles + in_row;
         const Number scale = stored[1]->dtype == Dtype::f8_e8m0 ? e8m0_value(byte_of(*stored[1], tile))
                                                                 : number(*stored[1], tile);
-        for (; k < end; ++k) *out++ = Number{values[byte_of(*stored[0], row * columns + k)]} * scale;
+        const std::byte* code = stored[0]->bytes.data() + row * columns + k;
+        for (; k < end; ++k) *out++ = Number{values[std::to_integer<std::size_t>(*code++)]} * scale;
       }
     }
   }
@@ -84,10 +85,10 @@ class Nvfp4Codes final : public OtherCodes {
       for (std::int64_t k = column; k < column_end;) {
         const std::int64_t block = k / kNvfp4Block, end = std::min((block + 1) * kNvfp4Block, column_end);
         const Number scale = Number{values[byte_of(*stored[1], row * blocks + block)]} / global;
-        for (; k < end; ++k) {
-          const std::uint8_t pair = byte_of(*stored[0], (row * columns + k) / 2);
-          *out++ = Number{e2m1_value(static_cast<std::uint8_t>(k % 2 == 0 ? pair & 15 : pair >> 4))} * scale;
-        }
+        Number of_code[16];
+        for (std::uint8_t code = 0; code < 16; ++code) of_code[code] = Number{e2m1_value(code)} * scale;
+        const std::byte* const codes = stored[0]->bytes.data() + row * columns / 2;
+        for (; k < end; ++k) *out++ = of_code[std::to_integer<int>(codes[k / 2]) >> (k % 2 * 4) & 15];
       }
     }
   }

@@ -93,10 +93,11 @@ class Comparer {
     std::vector<double> x(static_cast<std::size_t>(columns)), y(x.size());
     for (std::int64_t row = unit.begin; row < unit.end; ++row) {
       copy_row(blocks, unit.in->first_row + row * unit.in->row_step, codes, scales);
-      for (std::size_t k = 0; k < x.size(); ++k) {
-        const int code = k % 2 == 0 ? codes[k / 2] & 15 : codes[k / 2] >> 4;
-        x[k] =
-            double{e2m1_value(static_cast<std::uint8_t>(code))} * double{e8m0_value(scales[k / kBlockSize])};
+      for (std::size_t k = 0; k < x.size(); k += kBlockSize) {
+        double of_code[16];
+        for (std::uint8_t code = 0; code < 16; ++code)
+          of_code[code] = double{e2m1_value(code)} * double{e8m0_value(scales[k / kBlockSize])};
+        for (std::size_t i = k; i < k + kBlockSize; ++i) x[i] = of_code[codes[i / 2] >> (i % 2 * 4) & 15];
       }
       unit.out->weight->other->read_exact(row, row + 1, 0, columns, y.data());
       if (std::memcmp(x.data(), y.data(), x.size() * sizeof(double)) != 0) differ(unit, row, "values");
