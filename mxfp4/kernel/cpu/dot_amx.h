@@ -22,9 +22,11 @@ class AmxTiles {
  public:
   explicit AmxTiles(int depth) noexcept {
     Config config;
-    for (const int sums : {0, 1, 2, 7}) set(config, sums, 16, 64);
-    for (const int tokens : {3, 4, 5}) set(config, tokens, 16, depth);
-    set(config, 6, depth / 4, 64);
+    for (int i = 0; i < 8; ++i) {
+      const bool tokens = i >= 3 && i < 6, rows = i == 6;
+      config.rows[i] = static_cast<std::uint8_t>(rows ? depth / 4 : 16);
+      config.row_bytes[i] = static_cast<std::uint16_t>(tokens ? depth : 64);
+    }
     _tile_loadconfig(&config);
   }
   ~AmxTiles() { _tile_release(); }
@@ -37,10 +39,6 @@ class AmxTiles {
     std::uint16_t row_bytes[16] = {};
     std::uint8_t rows[16] = {};
   };
-  static void set(Config& config, int tile, int rows, int row_bytes) noexcept {
-    config.rows[tile] = static_cast<std::uint8_t>(rows);
-    config.row_bytes[tile] = static_cast<std::uint16_t>(row_bytes);
-  }
 };
 
 struct AmxMatrix {
