@@ -5,6 +5,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include "mxfp4/base/fail_internal.h"
 #include "mxfp4/job/convert_job.h"
 #include "mxfp4/python/arrays_internal.h"
 #include "mxfp4/python/bindings_internal.h"
@@ -28,19 +29,34 @@ nb::dict report_dict(const job::ConvertReport& report, bool done) {
     tensors.append(dict);
   }
   nb::dict totals;
-  for (const Conversion conversion : {Conversion::moved, Conversion::kept, Conversion::expanded}) {
+  for (const Conversion conversion :
+       {Conversion::moved, Conversion::reencoded, Conversion::kept, Conversion::expanded}) {
     totals[action_name(conversion)] = report.count(conversion);
   }
   totals["blocks"] = report.blocks;
   totals["bytes_in"] = report.bytes_in;
   totals["bytes_out"] = report.bytes_out;
   nb::dict result;
+  result["ok"] = report.ok();
   result["from"] = report.from;
   result["format"] = report.format;
   result["tensors"] = tensors;
   result["totals"] = totals;
   result["disk_needed_bytes"] = report.disk_needed;
   result["left_behind"] = report.left_behind;
+  if (!report.ok()) {
+    nb::list inexact;
+    for (const job::InexactBlocks& blocks : report.inexact) {
+      nb::dict dict;
+      dict["tensor"] = blocks.tensor;
+      dict["blocks"] = blocks.blocks;
+      dict["row"] = blocks.row;
+      dict["block"] = blocks.block;
+      dict["message"] = blocks.reason;
+      inexact.append(dict);
+    }
+    result["inexact"] = inexact;
+  }
   if (done) {
     totals["seconds"] = report.seconds;
     totals["peak_memory_bytes"] = report.peak_memory;
@@ -68,6 +84,15 @@ nb::dict convert_checkpoint(const Path& source, const Path& out, const std::stri
   const job::ConvertReport report = run_job(request.options, progress, [&] {
     return dry_run ? job::plan_convert(request) : job::run_convert(request);
   });
+  if (!dry_run && !report.ok()) {
+    const job::InexactBlocks& first = report.inexact.front();
+    fail(
+        ErrorCode::unsupported,
+        "{}: {} of {} weights cannot be {} exactly, and nothing was written. {}: {} blocks, the first in row "
+        "{}, block {}: {}",
+        out.native(), report.inexact.size(), report.count(Conversion::reencoded), format, first.tensor,
+        first.blocks, first.row, first.block, first.reason);
+  }
   return report_dict(report, !dry_run);
 }
 

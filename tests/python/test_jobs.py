@@ -189,3 +189,20 @@ def test_converting_tells_progress_and_its_errors_are_pythons(root: Path, tmp_pa
 
     with pytest.raises(LookupError, match="enough"):
         mxfp4.convert_checkpoint(gpt_oss, tmp_path / "out", "mlx", progress=enough)
+
+
+@pytest.mark.parametrize("format", ["fp8", "nvfp4"])
+def test_what_another_quantisation_cannot_hold_is_an_error_with_its_place(format: str, tmp_path: Path):
+    scales = np.full((4, 4), 127, np.uint8)
+    t = mxfp4.Tensor(np.full((4, 64), 0x77, np.uint8), scales)
+    mxfp4.save(tmp_path / "x.safetensors", {"a_proj.weight": t}, convention="compressed-tensors")
+    exact = mxfp4.convert_checkpoint(tmp_path / "x.safetensors", tmp_path / "exact.safetensors", format)
+    assert exact["ok"] and exact["totals"]["reencoded"] == 1
+    scales[2, 1] = 255
+    mxfp4.save(tmp_path / "x.safetensors", {"a_proj.weight": t}, convention="compressed-tensors", overwrite=True)
+    plan = mxfp4.convert_checkpoint(tmp_path / "x.safetensors", tmp_path / "out.safetensors", format, dry_run=True)
+    (inexact,) = plan["inexact"]
+    assert not plan["ok"] and (inexact["tensor"], inexact["blocks"], inexact["row"], inexact["block"]) == ("a_proj.weight", 1, 2, 1)
+    with pytest.raises(ValueError, match="nothing was written. a_proj.weight: 1 blocks, the first in row 2, block 1: .*NaN"):
+        mxfp4.convert_checkpoint(tmp_path / "x.safetensors", tmp_path / "out.safetensors", format)
+    assert not (tmp_path / "out.safetensors").exists()

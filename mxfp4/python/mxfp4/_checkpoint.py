@@ -52,7 +52,7 @@ class Checkpoint(Mapping[str, Any]):
     are read from the mapped file when they are used. Arrays keep the file mapped, and cannot be written to.
 
     No view of the file, but made when they are asked for: the blocks of GGUF, which come as Tensors all the same, and
-    weights in another quantisation (DeepSeek's FP8, GGUF's Q8_0), which come as float32. F4 that has no scales comes
+    weights in another quantisation (FP8, NVFP4, GGUF's Q8_0), which come as float32. F4 that has no scales comes
     as bytes, uint8 [..., K/2], and as float4_e2m1fn_x2 in torch.
     """
 
@@ -87,7 +87,7 @@ class Checkpoint(Mapping[str, Any]):
         dtype, shape, *parts = self._file.entry(name)
         if dtype == "MXFP4":
             return self._quantized(name, shape, parts)
-        if not parts:  # of another quantisation: DeepSeek's FP8, GGUF's Q8_0
+        if not parts:  # of another quantisation
             values = np.empty(shape, np.float32)
             self._file.read_other(name, values)
             return self._framed(values)

@@ -110,7 +110,7 @@ def convert_checkpoint(
 ) -> dict[str, Any]:
     """Store an MXFP4 checkpoint as another project does: what `mxfp4 convert SOURCE OUT --format FORMAT` does.
 
-    Codes and scales are moved as they are, and nothing is rounded.
+    Codes and scales are moved as they are, or their values encoded anew ("fp8", "nvfp4"), and nothing is rounded.
 
     source, out
         Model directories, or files. `out` appears whole or not at all.
@@ -124,7 +124,8 @@ def convert_checkpoint(
         As quantize_checkpoint() takes them.
 
     Returns the report that `mxfp4 convert --json` prints, as a dict. Warnings come as UserWarning.
-    Raises ValueError for a model that the format cannot hold, with the reason, OSError, MemoryError.
+    Raises ValueError for a model that the format cannot hold, or not exactly, with the reason (with `dry_run` the report's
+    "inexact" has all of what is not exact), OSError, MemoryError.
     """
     return _core.convert_checkpoint(
         source,
