@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <new>
 #include <optional>
+#include <span>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -118,17 +119,23 @@ void forward_experts(const ExpertsHolder& holder, nb::handle array, bool bf16, c
   });
 }
 
-void forward_mlp(const MlpHolder& holder, nb::handle array, bool bf16, nb::handle out,
-                 std::string_view activation) {
+void forward_mlp(const MlpHolder& holder, nb::handle array, bool bf16, const std::optional<Ids>& token_ids,
+                 nb::handle out, std::string_view activation) {
   const Mlp& mlp = holder.layer;
   const Tokens tokens = tokens_of("Mlp", array, bf16, mlp.experts().hidden());
+  if (token_ids && token_ids->size() != static_cast<std::size_t>(tokens.count)) {
+    fail(ErrorCode::invalid_argument, "Mlp: {} token ids for {} tokens", token_ids->size(), tokens.count);
+  }
   const Dtype dtype = tokens.x.view.dtype;
   const std::int64_t row_bytes = mlp.experts().hidden() * bits_of(dtype) / 8;
   const Output y = output("Mlp: y", out, static_cast<std::size_t>(tokens.count * row_bytes));
   const ForwardOptions options{activation_named(activation), holder.threads};
   if (tokens.count == 0) return;
   in_steps(tokens.indices, kStepTokens / tokens.each(), [&](std::int64_t begin, std::int64_t end) {
-    mlp.forward(tokens.part(begin, end), dtype, y.data + begin * tokens.each() * row_bytes, options);
+    const std::int64_t first = begin * tokens.each(), count = (end - begin) * tokens.each();
+    std::span<const std::int32_t> ids;
+    if (token_ids) ids = {token_ids->data() + first, static_cast<std::size_t>(count)};
+    mlp.forward(tokens.part(begin, end), dtype, y.data + first * row_bytes, options, ids);
   });
 }
 
@@ -220,13 +227,14 @@ void bind_experts(nb::module_& m) {
             return load<Mlp>(file, layer, pack, threads, &job::load_mlp);
           },
           nb::arg("checkpoint"), nb::arg("layer"), nb::arg("pack"), nb::arg("threads"))
-      .def("forward", &forward_mlp, nb::arg("x"), nb::arg("bf16"), nb::arg("y"), nb::arg("activation"))
+      .def("forward", &forward_mlp, nb::arg("x"), nb::arg("bf16"), nb::arg("token_ids").none(), nb::arg("y"),
+           nb::arg("activation"))
       .def_prop_ro("experts", [](const MlpHolder& holder) { return holder.layer.experts().count(); })
       .def_prop_ro("hidden", [](const MlpHolder& holder) { return holder.layer.experts().hidden(); })
       .def_prop_ro("intermediate",
                    [](const MlpHolder& holder) { return holder.layer.experts().intermediate(); })
       .def_prop_ro("top_k", [](const MlpHolder& holder) { return holder.layer.router().top_k(); })
-      .def_prop_ro("memory", [](const MlpHolder& holder) { return holder.layer.experts().memory(); });
+      .def_prop_ro("memory", [](const MlpHolder& holder) { return holder.layer.memory(); });
 }
 
 }  // namespace mxfp4::python

@@ -123,6 +123,26 @@ def test_the_mlp_of_a_checkpoint_is_its_router_and_its_experts(name: str, pack: 
         mxfp4.Mlp.from_checkpoint(model, 99)
 
 
+def test_an_mlp_finds_experts_by_token_ids(root: Path):
+    """Both kinds of layers of DeepSeek-V4, shared experts included, as transformers computes them."""
+    golden = root / "tests/data/models/tiny-deepseek-v4"
+    expected = mxfp4.open(golden / "mlps.safetensors")
+    token_ids = expected["token_ids"]
+    for number in range(2):
+        x, y = expected[f"layers.{number}.x"], expected[f"layers.{number}.output"]
+        mlp = mxfp4.Mlp.from_checkpoint(golden / "deepseek-v4", number)
+        np.testing.assert_allclose(mlp(x, token_ids), y, atol=1e-5 * np.abs(y).max())
+        np.testing.assert_array_equal(mlp(x[:, None, :], token_ids.astype(np.int64)[:, None])[:, 0], mlp(x, token_ids))
+        if number == 0:
+            assert mlp.nbytes > mxfp4.Experts.from_checkpoint(golden / "deepseek-v4", number).nbytes
+            with pytest.raises(ValueError, match="0 token ids for 13 tokens"):
+                mlp(x)
+        else:
+            np.testing.assert_array_equal(mlp(x), mlp(x, token_ids))
+        with pytest.raises(ValueError, match="Mlp: 3 token ids for 13 tokens"):
+            mlp(x, token_ids[:3])
+
+
 def test_experts_take_and_give_tensors_of_torchs(layer):
     torch = pytest.importorskip("torch", reason="torch is not installed")
     experts = mxfp4.Experts(layer.gate_up, layer.down, activation="int8")
@@ -143,7 +163,7 @@ def test_ids_and_stacks_that_cannot_be_are_refused():
     stack = mxfp4.quantize(np.ones((2, 64, 64), np.float32))
     experts, x = mxfp4.Experts((stack, stack), stack), np.ones((1, 64), np.float32)
     for ids in ([[0.5]], [[2**32]]):
-        with pytest.raises(ValueError, match="values that are no expert's: (0.5|4294967296)"):
+        with pytest.raises(ValueError, match="values that int32 does not hold: (0.5|4294967296)"):
             experts(x, np.array(ids), np.ones((1, 1)))
     np.testing.assert_array_equal(experts(x, np.array([[1.0]]), np.ones((1, 1))), experts(x, [[1]], [[1]]))
     with pytest.raises(ValueError, match="3 Tensors and 2 biases, not a pair each"):

@@ -101,7 +101,7 @@ class Experts:
         x is float32, float16 or bfloat16, numpy's or torch's; an id of -1 adds nothing. ValueError for any other that is
         no expert's, naming token and slot. There is no gradient.
         """
-        routes = _ids(ids), floats_of(weights)
+        routes = _ids(ids, "Experts: ids"), floats_of(weights)
         return forward(self._layer, x, "Experts", None, self.activation, *routes)  # type: ignore[no-any-return]
 
     @property
@@ -240,9 +240,14 @@ class Mlp:
         mlp.activation = activation
         return mlp
 
-    def __call__(self, x: A) -> A:
-        """x [..., H] in float32, float16 or bfloat16, numpy's or torch's; returns the same shape and kind."""
-        return forward(self._layer, x, "Mlp", None, self.activation)  # type: ignore[no-any-return]
+    def __call__(self, x: A, token_ids: ArrayLike | None = None) -> A:
+        """x [..., H] in float32, float16 or bfloat16, numpy's or torch's; returns the same shape and kind.
+
+        token_ids [...] are the tokens' ids in the vocabulary: a layer that finds its experts in a table by them, as the
+        first ones of DeepSeek-V4 do, needs them, and others do not look at them.
+        """
+        ids = None if token_ids is None else _ids(token_ids, "Mlp: token_ids")
+        return forward(self._layer, x, "Mlp", None, self.activation, ids)  # type: ignore[no-any-return]
 
     @property
     def nbytes(self) -> int:
@@ -257,14 +262,14 @@ class Mlp:
         )
 
 
-def _ids(ids: Any) -> NDArray[np.int32]:
-    """Experts as int32. ValueError for what that does not hold."""
+def _ids(ids: Any, what: str) -> NDArray[np.int32]:
+    """Numbers as int32. ValueError for what that does not hold."""
     given = np.asarray(ids.detach() if is_torch(ids) else ids)
     if given.dtype == np.int32:
         return np.ascontiguousarray(given)
     chosen = given.astype(np.int32)
     if not np.array_equal(chosen, given):
-        raise ValueError(f"Experts: ids are {given.dtype} with values that are no expert's: {given[chosen != given][0]}")
+        raise ValueError(f"{what} are {given.dtype} with values that int32 does not hold: {given[chosen != given][0]}")
     return chosen
 
 
