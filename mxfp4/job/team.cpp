@@ -52,9 +52,14 @@ void Team::check() const {
 }
 
 std::vector<std::string> Team::gather(std::string mine) {
+  return meet(std::move(mine), false);
+}
+
+std::vector<std::string> Team::meet(std::string mine, bool leaving) {
   std::unique_lock lock(mutex_);
   start();
   text_ = std::move(mine);
+  leaving_ = leaving;
   unsent_ = true;
   state_ = State::waiting;
   auto& texts = texts_[++gathers_ % 2];
@@ -67,8 +72,15 @@ std::vector<std::string> Team::gather(std::string mine) {
   ++ticks_;
   if (!whole()) throw *failure_;
   std::vector<std::string> all;
+  const bool first_leaves = texts[0]->leaving;
+  for (std::size_t rank = 1; rank < texts.size(); ++rank) {
+    if (texts[rank]->leaving == first_leaves) continue;
+    mxfp4::fail(ErrorCode::invalid_argument,
+                "rank {} was asked for something else than rank 0: {} has nothing more to do", rank,
+                first_leaves ? "that one" : "it");
+  }
   for (auto& text : texts) {
-    all.push_back(std::move(*text));
+    all.push_back(std::move(text->text));
     text.reset();
   }
   return all;
@@ -101,7 +113,7 @@ bool Team::fail(const Error& error) {
 }
 
 void Team::leave() {
-  gather("");
+  meet("", true);
   std::unique_lock lock(mutex_);
   state_ = State::ended;
   wake_.notify_one();
@@ -148,7 +160,7 @@ bool Team::round() {
 std::string Team::words() {
   const std::lock_guard lock(mutex_);
   Json words = {{"state", state_}, {"ticks", ticks_.load()}, {"done", own_done_.load()}};
-  if (unsent_) words["text"] = {gathers_, std::exchange(text_, {})};
+  if (unsent_) words["text"] = {gathers_, std::exchange(text_, {}), leaving_};
   unsent_ = false;
   if (!notes_.empty()) words["notes"] = std::exchange(notes_, {});
   if (own_error_) words["error"] = {own_error_->code(), own_error_->what()};
@@ -172,7 +184,8 @@ void Team::hear(int rank, const std::string& words) {
   peer.ticks = ticks;
   peer.done = json["done"].get<std::uint64_t>();
   if (json.contains("text"))
-    texts_[json["text"][0].get<std::uint64_t>() % 2][static_cast<std::size_t>(rank)] = json["text"][1];
+    texts_[json["text"][0].get<std::uint64_t>() % 2][static_cast<std::size_t>(rank)] =
+        Text{json["text"][1].get<std::string>(), json["text"][2].get<bool>()};
   if (!json.contains("error") || peer.error) return;
   const auto code = json["error"][0].get<ErrorCode>();
   const auto text = json["error"][1].get<std::string>();

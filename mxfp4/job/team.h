@@ -36,7 +36,8 @@ class Team {
   void set_timeout(std::chrono::seconds timeout) noexcept { timeout_ms_ = timeout.count() * 1000; }
 
   /// Every rank's text, in the order of the ranks; waits for all. What ranks have sent before is at rank 0
-  /// then. Throws what check() throws.
+  /// then. Throws what check() throws, and on all ranks Error invalid_argument if one of them leaves
+  /// meanwhile.
   std::vector<std::string> gather(std::string mine);
 
   /// Sends a note to rank 0, and does not wait. There the listener gets it, on the team's thread; what it
@@ -68,6 +69,7 @@ class Team {
     std::optional<Error> error;  ///< its own
   };
 
+  std::vector<std::string> meet(std::string mine, bool leaving);
   void start();
   void pulse();
   bool round();  ///< whether there is another
@@ -93,8 +95,13 @@ class Team {
   std::uint64_t gathers_ = 0;       ///< begun here
   bool unsent_ = false;             ///< the text of the last one
   std::string text_;
+  bool leaving_ = false;  ///< that was said with it
   /// Of the last gather and the one before: whoever is quick has begun the next one already.
-  std::vector<std::optional<std::string>> texts_[2];
+  struct Text {
+    std::string text;
+    bool leaving;
+  };
+  std::vector<std::optional<Text>> texts_[2];
   bool over_ = false;  ///< all have ended
 
   std::mutex listener_mutex_;

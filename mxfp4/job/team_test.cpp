@@ -72,6 +72,15 @@ TEST(Team, TellsEverybodyWhoHasFailed) {
   });
 }
 
+TEST(Team, IsNotLeftByOneWhileOthersGoOn) {
+  in_team(3, [](Team& team) {
+    const Error error =
+        error_of([&] { team.rank() == 1 ? team.leave() : static_cast<void>(team.gather("")); });
+    EXPECT_STREQ(error.what(), "rank 1 was asked for something else than rank 0: it has nothing more to do");
+    EXPECT_TRUE(team.fail(error));
+  });
+}
+
 TEST(Team, KnowsWhenAllHaveFailedAlike) {
   in_team(3, [](Team& team) { EXPECT_TRUE(team.fail(Error(ErrorCode::invalid_argument, "no such thing"))); });
   in_team(2, [](Team& team) {
