@@ -1,6 +1,6 @@
 # Flags of every target here. They are private: nothing of them reaches a consumer, built or installed.
 function(mxfp4_flags target)
-  target_compile_options(${target} PRIVATE
+  set(flags
     -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
     $<$<COMPILE_LANGUAGE:C>:-pedantic>
     $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor> $<$<COMPILE_LANGUAGE:CXX>:-Woverloaded-virtual>
@@ -8,6 +8,7 @@ function(mxfp4_flags target)
     $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>  # g++ 12 sees overlaps in std::string's operator+ that are not there
     -ffp-contract=off  # results must not depend on whether the target has fused multiply-add
     $<$<BOOL:${MXFP4_WERROR}>:-Werror>)
+  target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:C,CXX>:${flags}>")  # not CUDA
   if(MXFP4_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${MXFP4_SANITIZE} -fno-omit-frame-pointer
                                              -fno-sanitize-recover=all)

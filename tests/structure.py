@@ -11,7 +11,7 @@ LONGEST_FILE = 600
 LONGEST_MEDIAN = 200
 APACHE_2 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"  # sha256 of apache.org's LICENSE-2.0.txt
 
-CODE = (".h", ".c", ".cpp", ".inc", ".py", ".rs", ".cmake", ".sh")
+CODE = (".h", ".c", ".cpp", ".cu", ".cuh", ".inc", ".py", ".rs", ".cmake", ".sh")
 OUTSIDERS = re.compile(r"_(test|bench|fuzz)\.(c|cpp)$|/test_\w+\.h$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]*)"|<([^>]*)>)', re.MULTILINE)
 
@@ -42,7 +42,7 @@ def rule_for(folder: str, rules: dict[str, set[str]]) -> str | None:
 def includes(root: Path) -> Iterator[str]:
     """Every #include stays within the table; all of our own are written from the root."""
     rules = read_rules(root)
-    for path in files(root, ".h", ".c", ".cpp", ".inc"):
+    for path in files(root, ".h", ".c", ".cpp", ".cu", ".cuh", ".inc"):
         name = path.relative_to(root).as_posix()
         if not name.startswith("mxfp4/") or OUTSIDERS.search(name):
             continue
@@ -98,7 +98,7 @@ def cli_is_a_caller(root: Path) -> Iterator[str]:
 
 def headers_say_what_they_are(root: Path) -> Iterator[str]:
     """The first line of a header is a sentence about it."""
-    for path in files(root, ".h"):
+    for path in files(root, ".h", ".cuh"):
         if not re.match(r"// \S+ \S", path.read_text()):
             yield f"{path.relative_to(root)}: does not begin with a comment"
 

@@ -1,0 +1,51 @@
+# mxfp4/kernel/cuda/. What is the same on host and device lies in its .h and .cpp files, which need no CUDA and are tested
+# in every build; .cu and .cuh files are the rest.
+set(MXFP4_CUDA OFF CACHE STRING "The CUDA backend: ON, OFF, or AUTO if nvcc is there")
+set_property(CACHE MXFP4_CUDA PROPERTY STRINGS OFF AUTO ON)
+set(MXFP4_CUDA_ARCHITECTURES 80-real 90a-real 100a-real 120a-real 80-virtual CACHE STRING
+    "What the CUDA backend is compiled for; the virtual one serves devices that are not listed")
+
+set(cuda_built FALSE)
+if(MXFP4_CUDA STREQUAL "ON" OR MXFP4_CUDA STREQUAL "AUTO")
+  find_program(MXFP4_NVCC nvcc PATHS /usr/local/cuda/bin)
+  mark_as_advanced(MXFP4_NVCC)
+  if(MXFP4_NVCC)
+    set(cuda_built TRUE)
+  elseif(MXFP4_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "MXFP4_CUDA is ON, but there is no nvcc, neither in PATH nor in /usr/local/cuda/bin")
+  endif()
+elseif(MXFP4_CUDA)
+  message(FATAL_ERROR "MXFP4_CUDA is '${MXFP4_CUDA}'; it can be ON, OFF or AUTO")
+endif()
+
+if(cuda_built)
+  set(CMAKE_CUDA_COMPILER ${MXFP4_NVCC})
+  set(CMAKE_CUDA_ARCHITECTURES ${MXFP4_CUDA_ARCHITECTURES})
+  set(CMAKE_CUDA_HOST_COMPILER ${CMAKE_CXX_COMPILER})
+  enable_language(CUDA)
+  find_package(CUDAToolkit REQUIRED)
+endif()
+
+# Without the backend its host side belongs to its tests alone.
+function(mxfp4_cuda_sources library tests)
+  if(NOT cuda_built)
+    set(host ${${library}})
+    list(FILTER host INCLUDE REGEX "/mxfp4/kernel/cuda/")
+    list(FILTER ${library} EXCLUDE REGEX "/mxfp4/kernel/cuda/")
+    set(${library} ${${library}} PARENT_SCOPE)
+    set(${tests} ${${tests}} ${host} PARENT_SCOPE)
+  endif()
+endfunction()
+
+# A kernel whose registers spill, and whatever ptxas says of code that it had to make slower, are errors.
+function(mxfp4_cuda target)
+  if(NOT cuda_built)
+    return()
+  endif()
+  file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/mxfp4/kernel/cuda/*.cu)
+  target_sources(${target} PRIVATE ${kernels})
+  target_compile_options(${target} PRIVATE
+    $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20 -fmad=false -Xptxas=--warn-on-spills,--warning-as-error --Werror=all-warnings>
+    $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-ffp-contract=off>)
+  target_link_libraries(${target} PRIVATE CUDA::cudart_static)
+endfunction()
