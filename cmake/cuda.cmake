@@ -1,5 +1,5 @@
-# mxfp4/kernel/cuda/. What is the same on host and device lies in its .h and .cpp files, which need no CUDA and are tested
-# in every build; .cu and .cuh files are the rest.
+# mxfp4/kernel/cuda/ needs no CUDA: it is what host and device have in common, tested in every build. What needs it is in
+# mxfp4/kernel/cuda/device/. The runtime is linked statically: one program serves machines with and without a driver.
 set(MXFP4_CUDA OFF CACHE STRING "The CUDA backend: ON, OFF, or AUTO if nvcc is there")
 set_property(CACHE MXFP4_CUDA PROPERTY STRINGS OFF AUTO ON)
 set(MXFP4_CUDA_ARCHITECTURES 80-real 90a-real 100a-real 120a-real 80-virtual CACHE STRING
@@ -26,26 +26,29 @@ if(cuda_built)
   find_package(CUDAToolkit REQUIRED)
 endif()
 
-# Without the backend its host side belongs to its tests alone.
+# In front of the library: without the backend its host side belongs to its tests alone.
 function(mxfp4_cuda_sources library tests)
   if(NOT cuda_built)
+    list(FILTER ${tests} EXCLUDE REGEX "/mxfp4/kernel/cuda/device/")
     set(host ${${library}})
     list(FILTER host INCLUDE REGEX "/mxfp4/kernel/cuda/")
+    list(FILTER host EXCLUDE REGEX "/mxfp4/kernel/cuda/device/")
     list(FILTER ${library} EXCLUDE REGEX "/mxfp4/kernel/cuda/")
     set(${library} ${${library}} PARENT_SCOPE)
     set(${tests} ${${tests}} ${host} PARENT_SCOPE)
   endif()
 endfunction()
 
-# A kernel whose registers spill, and whatever ptxas says of code that it had to make slower, are errors.
+# Behind it. A kernel whose registers spill, and whatever ptxas says of code that it had to make slower, are errors.
 function(mxfp4_cuda target)
   if(NOT cuda_built)
     return()
   endif()
-  file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/mxfp4/kernel/cuda/*.cu)
+  file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/mxfp4/kernel/cuda/device/*.cu)
   target_sources(${target} PRIVATE ${kernels})
   target_compile_options(${target} PRIVATE
     $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20 -fmad=false -Xptxas=--warn-on-spills,--warning-as-error --Werror=all-warnings>
     $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-ffp-contract=off>)
   target_link_libraries(${target} PRIVATE CUDA::cudart_static)
+  set_property(SOURCE mxfp4/kernel/devices.cpp APPEND PROPERTY COMPILE_DEFINITIONS MXFP4_CUDA=1)
 endfunction()

@@ -8,21 +8,29 @@
 namespace mxfp4 {
 namespace {
 
-constexpr std::string_view kVulkan = "vulkan";
+struct Named {
+  Backend backend;
+  std::string_view name;
+};
+constexpr Named kBackends[] = {{Backend::vulkan, "vulkan"}, {Backend::cuda, "cuda"}};
 
 [[noreturn]] void refuse(std::string_view who, std::string_view name) {
-  fail(ErrorCode::invalid_argument, "{}'{}' is no device; cpu, vulkan and vulkan:N are", who, name);
+  fail(ErrorCode::invalid_argument, "{}'{}' is no device; cpu, vulkan, vulkan:N, cuda and cuda:N are", who,
+       name);
 }
 
 Device parse(std::string_view who, std::string_view name) {
   if (name == "cpu") return {};
-  Device device{Backend::vulkan, Device::kBest};
-  if (name == kVulkan) return device;
-  if (!name.starts_with("vulkan:")) refuse(who, name);
-  const char* const end = name.data() + name.size();
-  const auto [last, error] = std::from_chars(name.data() + kVulkan.size() + 1, end, device.index);
-  if (error != std::errc() || last != end || device.index < 0) refuse(who, name);
-  return device;
+  for (const Named& backend : kBackends) {
+    if (!name.starts_with(backend.name)) continue;
+    Device device{backend.backend, Device::kBest};
+    if (name == backend.name) return device;
+    if (name[backend.name.size()] != ':') break;
+    const char* const end = name.data() + name.size();
+    const auto [last, error] = std::from_chars(name.data() + backend.name.size() + 1, end, device.index);
+    if (error == std::errc() && last == end && device.index >= 0) return device;
+  }
+  refuse(who, name);
 }
 
 }  // namespace
@@ -33,7 +41,10 @@ Device parse_device(std::string_view name) {
 
 std::string to_string(const Device& device) {
   if (device.is_cpu()) return "cpu";
-  const std::string name(kVulkan);
+  std::string name;
+  for (const Named& backend : kBackends) {
+    if (backend.backend == device.backend) name = backend.name;
+  }
   return device.index == Device::kBest ? name : name + ":" + std::to_string(device.index);
 }
 

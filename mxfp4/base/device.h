@@ -7,7 +7,7 @@
 
 namespace mxfp4 {
 
-enum class Backend : std::uint8_t { cpu, vulkan };
+enum class Backend : std::uint8_t { cpu, vulkan, cuda };
 
 struct Device {
   static constexpr int kBest = -1;  ///< the one that the backend prefers
@@ -19,8 +19,8 @@ struct Device {
   friend bool operator==(const Device&, const Device&) = default;
 };
 
-/// "cpu", "vulkan" for the best device, "vulkan:1" for the second. Throws Error invalid_argument for anything
-/// else; whether there is such a device is found out by whoever uses it.
+/// "cpu", "vulkan" or "cuda" for the best device of that backend, "cuda:1" for its second. Throws Error
+/// invalid_argument for anything else; whether there is such a device is found out by whoever uses it.
 Device parse_device(std::string_view name);
 
 /// What parse_device() reads.

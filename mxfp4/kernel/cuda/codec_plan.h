@@ -38,6 +38,29 @@ inline BlockGrid block_grid(std::size_t rows, std::size_t columns, int block_siz
   return grid;
 }
 
+/// How rows go through a device: so many at a time. Where blocks fill rows, a row is a block.
+struct RowPasses {
+  std::size_t rows = 0, columns = 0;
+  std::size_t blocks = 0, code_bytes = 0;  ///< of a row
+  std::size_t rows_each = 0;
+};
+
+inline constexpr std::size_t kPassBytes = std::size_t{256} << 20;  ///< of dense elements
+
+inline RowPasses row_passes(std::size_t rows, std::size_t columns, int block_size, std::size_t bytes,
+                            std::size_t pass_bytes = kPassBytes) noexcept {
+  const auto size = static_cast<std::size_t>(block_size);
+  RowPasses passes;
+  const bool whole = columns % size == 0;
+  passes.rows = whole ? rows * columns / size : rows;
+  passes.columns = whole ? size : columns;
+  passes.blocks = (passes.columns + size - 1) / size;
+  passes.code_bytes = passes.blocks * size / 2;
+  const std::size_t fit = pass_bytes / (passes.columns * bytes);
+  passes.rows_each = fit < 1 ? 1 : fit < passes.rows ? fit : passes.rows;
+  return passes;
+}
+
 /// Thread blocks: enough for every lane, not more than the device runs a few times over.
 inline unsigned thread_blocks(std::size_t lanes, int multiprocessors) noexcept {
   const std::size_t each = static_cast<std::size_t>(kThreads) * kLaneDepth;

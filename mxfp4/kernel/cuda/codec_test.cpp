@@ -197,5 +197,20 @@ TEST(CudaCodecPlan, EveryLaneIsTakenOnce) {
   }
 }
 
+TEST(CudaCodecPlan, PassesAreWholeRowsWithinTheirBound) {
+  test::Random random(5);
+  for (int i = 0; i < 3000; ++i) {
+    const std::size_t rows = 1 + random() % 50, columns = 1 + random() % 300, bytes = random() % 2 ? 4 : 2;
+    const int block_size = random() % 2 ? 32 : 16;
+    const std::size_t bound = 100 + random() % 10000;
+    const RowPasses passes = row_passes(rows, columns, block_size, bytes, bound);
+    ASSERT_EQ(passes.rows * passes.columns, rows * columns);
+    const auto size = static_cast<std::size_t>(block_size);
+    ASSERT_EQ(passes.rows * passes.blocks, rows * ((columns + size - 1) / size));
+    ASSERT_EQ(passes.code_bytes, passes.blocks * size / 2);
+    ASSERT_TRUE(passes.rows_each == 1 || passes.rows_each * passes.columns * bytes <= bound);
+  }
+}
+
 }  // namespace
 }  // namespace mxfp4::kernel::cuda

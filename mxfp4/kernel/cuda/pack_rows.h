@@ -107,6 +107,13 @@ struct PackSource {
   }
 };
 
+MXFP4_CODEC RowBytes row_bytes(const PackSource& source, std::size_t packed_row) noexcept {
+  RowBytes bytes;
+  const RowSource row = row_source(packed_row, source.order);
+  for (std::size_t b = 0; source.has(row, b); ++b) add_block(bytes, source.byte(row, b), source.zero(row, b));
+  return bytes;
+}
+
 /// Word `word` of thread `thread` in the tile of rows 64 * group.. and columns 64 * tile..
 MXFP4_CODEC std::uint32_t packed_word(const PackSource& source, int group, int tile, int thread,
                                       int word) noexcept {

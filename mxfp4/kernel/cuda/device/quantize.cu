@@ -1,6 +1,6 @@
 // Lanes of 16 bytes: 4 elements of f32 or 8 of bf16 and f16; 2 to 8 lanes are a block, side by side in a
 // warp. A lane holds several of them at once, so that their reads are under way together.
-#include "mxfp4/kernel/cuda/codec_kernels.cuh"
+#include "mxfp4/kernel/cuda/device/codec_kernels.h"
 
 namespace mxfp4::kernel::cuda {
 namespace {

@@ -1,6 +1,6 @@
 // A lane writes 16 bytes: 4 codes to f32, or 8 to bf16 and f16. Writes of a warp are 512 bytes side by side.
-#include "mxfp4/kernel/cuda/codec_kernels.cuh"
 #include "mxfp4/kernel/cuda/dequantize_value.h"
+#include "mxfp4/kernel/cuda/device/codec_kernels.h"
 
 namespace mxfp4::kernel::cuda {
 namespace {
