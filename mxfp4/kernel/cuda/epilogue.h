@@ -62,11 +62,11 @@ MXFP4_CODEC void store(const P& p, const TokenTile& tile, std::size_t first_row,
                        const float (&sums)[kTiles][4]) noexcept {
   const std::size_t row = first_row + static_cast<std::size_t>(accumulator_place(lane, 0).row);
   if (row >= p.packed_rows) return;
-#if defined(__CUDACC__)
+#if defined(__CUDA_ARCH__)
 #pragma unroll
 #endif
   for (int n = 0; n < kTiles; ++n) {
-#if defined(__CUDACC__)
+#if defined(__CUDA_ARCH__)
 #pragma unroll
 #endif
     for (int i = 0; i < 2; ++i) {

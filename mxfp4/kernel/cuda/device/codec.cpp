@@ -19,24 +19,24 @@ std::size_t quantize(Gpu& gpu, const QuantizeArgs& args) {
   const Current current(gpu.index);
   const std::size_t each = bytes_of(args.dtype);
   const RowPasses passes = row_passes(args.rows, args.columns, args.block_size, each);
-  gpu.elements.grow(passes.rows_each * passes.columns * each);
-  gpu.codes.grow(passes.rows_each * passes.code_bytes);
-  gpu.scales.grow(passes.rows_each * passes.blocks);
-  gpu.refused.grow(sizeof(unsigned long long));
-  gpu.stream.fill(gpu.refused.as<void>(), 0xFF, sizeof(unsigned long long),
+  gpu.work.elements.grow(passes.rows_each * passes.columns * each);
+  gpu.work.codes.grow(passes.rows_each * passes.code_bytes);
+  gpu.work.scales.grow(passes.rows_each * passes.blocks);
+  gpu.work.refused.grow(sizeof(unsigned long long));
+  gpu.stream.fill(gpu.work.refused.as<void>(), 0xFF, sizeof(unsigned long long),
                   "clearing the index of a refusal");
   QuantizeLaunch launch;
-  launch.x = gpu.elements.as<void>();
+  launch.x = gpu.work.elements.as<void>();
   launch.dtype = args.dtype;
   launch.block_size = args.block_size;
   launch.rule = quantize_rule(args.recipe);
-  launch.codes = gpu.codes.as<std::uint8_t>();
-  launch.scales = gpu.scales.as<std::uint8_t>();
-  launch.refused = gpu.refused.as<unsigned long long>();
+  launch.codes = gpu.work.codes.as<std::uint8_t>();
+  launch.scales = gpu.work.scales.as<std::uint8_t>();
+  launch.refused = gpu.work.refused.as<unsigned long long>();
   for (std::size_t row = 0; row < passes.rows; row += passes.rows_each) {
     const std::size_t rows = std::min(passes.rows_each, passes.rows - row);
     launch.grid = block_grid(rows, passes.columns, args.block_size, static_cast<int>(each), 0);
-    gpu.stream.to_device(gpu.elements.as<void>(),
+    gpu.stream.to_device(gpu.work.elements.as<void>(),
                          static_cast<const std::byte*>(args.x) + row * passes.columns * each,
                          rows * passes.columns * each, "copying elements to the device");
     launch_quantize(launch, gpu.traits.multiprocessors, gpu.stream.get());
@@ -58,22 +58,22 @@ void dequantize(Gpu& gpu, const DequantizeArgs& args) {
   const Current current(gpu.index);
   const std::size_t each = bytes_of(args.dtype);
   const RowPasses passes = row_passes(args.rows, args.columns, args.block_size, each);
-  gpu.elements.grow(passes.rows_each * passes.columns * each);
-  gpu.codes.grow(passes.rows_each * passes.code_bytes);
-  gpu.scales.grow(passes.rows_each * passes.blocks);
+  gpu.work.elements.grow(passes.rows_each * passes.columns * each);
+  gpu.work.codes.grow(passes.rows_each * passes.code_bytes);
+  gpu.work.scales.grow(passes.rows_each * passes.blocks);
   DequantizeLaunch launch;
-  launch.codes = gpu.codes.as<std::uint8_t>();
-  launch.scales = gpu.scales.as<std::uint8_t>();
+  launch.codes = gpu.work.codes.as<std::uint8_t>();
+  launch.scales = gpu.work.scales.as<std::uint8_t>();
   launch.block_size = args.block_size;
   launch.split16 = args.order == NibbleOrder::split16;
   launch.dtype = args.dtype;
-  launch.out = gpu.elements.as<void>();
+  launch.out = gpu.work.elements.as<void>();
   for (std::size_t row = 0; row < passes.rows; row += passes.rows_each) {
     const std::size_t rows = std::min(passes.rows_each, passes.rows - row);
     launch.grid = block_grid(rows, passes.columns, args.block_size, static_cast<int>(each), 0);
-    gpu.stream.to_device(gpu.codes.as<void>(), args.codes + row * passes.code_bytes, rows * passes.code_bytes,
-                         "copying codes to the device");
-    gpu.stream.to_device(gpu.scales.as<void>(), args.scales + row * passes.blocks, rows * passes.blocks,
+    gpu.stream.to_device(gpu.work.codes.as<void>(), args.codes + row * passes.code_bytes,
+                         rows * passes.code_bytes, "copying codes to the device");
+    gpu.stream.to_device(gpu.work.scales.as<void>(), args.scales + row * passes.blocks, rows * passes.blocks,
                          "copying scales to the device");
     launch_dequantize(launch, gpu.traits.multiprocessors, gpu.stream.get());
     check_launch("dequantising");

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "mxfp4/base/fail_internal.h"
+#include "mxfp4/kernel/cuda/device/layer.h"
 
 namespace mxfp4::kernel::cuda {
 namespace {
@@ -31,12 +32,12 @@ Traits traits_of(int index) {
           properties.sharedMemPerBlockOptin};
 }
 
-std::unique_ptr<DeviceLayer> CudaDevice::linear(const DeviceMatrices&) {
-  fail(ErrorCode::unsupported, "cuda: layers are not computed on a device yet");
+std::unique_ptr<DeviceLayer> CudaDevice::linear(const DeviceMatrices& matrices) {
+  return std::make_unique<Layer>(gpu_, matrices);
 }
 
-std::unique_ptr<DeviceLayer> CudaDevice::experts(const DeviceExpertMatrices&) {
-  fail(ErrorCode::unsupported, "cuda: layers are not computed on a device yet");
+std::unique_ptr<DeviceLayer> CudaDevice::experts(const DeviceExpertMatrices& matrices) {
+  return std::make_unique<Layer>(gpu_, matrices);
 }
 
 // --- what kernel/backends.inc asks for ---

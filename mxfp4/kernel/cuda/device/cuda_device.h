@@ -12,6 +12,15 @@ namespace mxfp4::kernel::cuda {
 
 Traits traits_of(int index);
 
+/// Memory of the device that calls work in. It grows before a forward is launched, never while it is.
+struct Workspace {
+  Buffer elements, codes, scales, refused;  ///< of one pass over a tensor
+  Buffer input, terms, hidden, rows, output, ids, weights;
+  Buffer first_position, position_of, token_of, weight_of, token_tiles, token_tile_count;
+  Buffer partials;
+  Buffer counters;  ///< zero between launches
+};
+
 /// What calls on a device share. They take its mutex.
 struct Gpu {
   explicit Gpu(int device) : index(device), traits(traits_of(device)), stream(device) {}
@@ -20,7 +29,7 @@ struct Gpu {
   const Traits traits;
   const Stream stream;
   std::mutex mutex;
-  Buffer elements, codes, scales, refused;  ///< of one pass over a tensor
+  Workspace work;
 };
 
 std::size_t quantize(Gpu& gpu, const QuantizeArgs& args);

@@ -90,7 +90,8 @@ struct Block {
 };
 
 template <int kGroups, int kTiles, int kStages, bool kSplit>
-__global__ void __launch_bounds__(kGroups* kTileThreads) product_kernel(const __grid_constant__ Product p) {
+__global__ void __launch_bounds__(kGroups* kTileThreads, kGroups == 1 ? 4 : 1)
+    product_kernel(const __grid_constant__ Product p) {
   using Here = Block<kGroups, kTiles, kStages>;
   extern __shared__ __align__(128) std::uint8_t memory[];
   __shared__ int rows[Here::kColumns];

@@ -1,0 +1,54 @@
+// A Linear layer or a mixture of experts whose weights lie packed in the device's memory.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "mxfp4/kernel/cuda/device/cuda_device.h"
+#include "mxfp4/kernel/cuda/plan.h"
+#include "mxfp4/kernel/cuda/product.h"
+#include "mxfp4/kernel/device.h"
+
+namespace mxfp4::kernel::cuda {
+
+/// Matrices of one projection, packed one after the other.
+struct Projection {
+  TileGrid tiles;
+  std::size_t matrices = 0;
+  std::size_t units = 0;    ///< rows of the outputs: plain rows, or gates
+  std::size_t columns = 0;  ///< of the weights
+  Buffer weights, factors, bias;
+
+  std::size_t packed_rows() const noexcept { return static_cast<std::size_t>(tiles.groups) * kTileRows; }
+  std::size_t pitch() const noexcept { return static_cast<std::size_t>(tiles.columns) * kTileColumns; }
+  std::size_t bytes() const noexcept { return weights.bytes() + factors.bytes() + bias.bytes(); }
+};
+
+/// Uploads and packs, a matrix at a time. `second` holds the ups of a gated projection whose gates are in
+/// `first`, or is null; `gated` without it: they alternate. Throws Error unsupported for a row whose scales
+/// lie too far apart.
+Projection make_projection(Gpu& gpu, const DeviceMatrices& first, const DeviceMatrices* second, bool gated);
+
+class Layer : public DeviceLayer {
+ public:
+  Layer(std::shared_ptr<Gpu> gpu, const DeviceMatrices& linear);
+  Layer(std::shared_ptr<Gpu> gpu, const DeviceExpertMatrices& experts);
+
+  std::size_t bytes() const noexcept override;
+  void forward(const DenseView& x, const DeviceChoice& choice, Dtype dtype, void* y) override;
+  std::size_t outputs() const noexcept { return routed_ ? down_.units : first_.units; }
+
+ private:
+  struct Call;
+  Call call_for(std::size_t tokens, Dtype in, Dtype out, const DeviceChoice& choice) const;
+  void reserve(const Call& call) const;
+  void launch(const Call& call) const;
+  Product product(const Call& call, const ProductPlan& plan, const Projection& projection) const;
+
+  std::shared_ptr<Gpu> gpu_;
+  Projection first_, down_;  // of a Linear layer, which has no down: all of it
+  bool routed_ = false, one_unit_ = true;
+  Buffer units_;
+};
+
+}  // namespace mxfp4::kernel::cuda
