@@ -1,7 +1,7 @@
 # Shared by ./go and .ci/run, sourced in the repository's root: quiet steps, what they need installed, counts of tests.
 set -uo pipefail
 export PATH=/usr/bin:/bin:$PATH # Debian's tools, whatever else is installed
-export CCACHE_BASEDIR=$PWD CMAKE_CXX_COMPILER_LAUNCHER=ccache
+export CCACHE_BASEDIR=$PWD CMAKE_CXX_COMPILER_LAUNCHER=ccache CMAKE_CUDA_COMPILER_LAUNCHER=ccache
 mkdir -p build/log build/tmp
 
 python=.venv/bin/python

@@ -8,8 +8,10 @@
 
 namespace mxfp4::kernel {
 
-/// The best device of any backend, or nothing and the reason.
+/// The device that MXFP4_DEVICE names, or the best one of the first backend that has any, or nothing and the
+/// reason.
 inline std::optional<Device> device_for_tests(std::string& why_not) {
+  if (const Device named = default_device(); !named.is_cpu()) return named;
   const DeviceList list = list_devices();
   why_not = list.why_none.empty() ? "this build has no backend for devices" : list.why_none.front();
   for (const DeviceInfo& info : list.devices) {

@@ -20,6 +20,11 @@ using namespace test;
 /// Of f32 sums over K: their roundings add up like sqrt(K), bounds like K. The judge is sum |w x|.
 constexpr double kEpsilon = 0x1p-24;
 
+/// What activations lose before: CUDA takes f32 as two bf16, 16 bits of it.
+double input_epsilon(const Device& device) {
+  return device.backend == Backend::cuda ? 0x1p-17 : 0;
+}
+
 class LayersOnDevice : public testing::Test {
  protected:
   void SetUp() override {
@@ -40,7 +45,10 @@ TEST_F(LayersOnDevice, LinearComputesWhatItsDefinitionSays) {
   const Case cases[] = {{1, 1, 120, 124, 1},       {31, 33, 120, 124, 1},         {33, 31, 118, 130, 1},
                         {70, 160, 0, 2, 0x1p100f}, {70, 160, 250, 254, 0x1p-60f}, {130, 2880, 118, 122, 1},
                         {5, 64, 0, 254, 0x1p-10f}};
+  const Device& device = options_.context.device;
   for (const Case& c : cases) {
+    if (device.backend == Backend::cuda && c.most - c.least > 133)
+      continue;  // refused: kernel/cuda/pack_rows.h
     Mxfp4Tensor weight = random_weight(c.rows, c.columns, c.least, c.most, 3);
     const std::vector<float> bias = normal(static_cast<std::size_t>(c.rows), 4);
     const Linear layer(weight.view(), c.size == 1 ? bias : std::vector<float>(), options_);
@@ -55,7 +63,8 @@ TEST_F(LayersOnDevice, LinearComputesWhatItsDefinitionSays) {
         if (expected.magnitude[i] > 0x1p126) continue;
         const double bound =
             2 * kEpsilon * std::sqrt(static_cast<double>(c.columns)) * expected.magnitude[i] +
-            2 * kEpsilon * std::fabs(expected.y[i]) + 0x1p-120;
+            2 * kEpsilon * std::fabs(expected.y[i]) + input_epsilon(device) * expected.magnitude[i] +
+            0x1p-120;
         ASSERT_NEAR(static_cast<double>(y[i]), expected.y[i], bound)
             << c.rows << " x " << c.columns << ", bytes " << c.least << " to " << c.most << ", " << tokens
             << " tokens, output " << i;

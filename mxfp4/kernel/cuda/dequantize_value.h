@@ -16,6 +16,14 @@ MXFP4_CODEC float decode_value(std::uint32_t code, float scale) noexcept {
   return scaled * 0x1p126f * scale;
 }
 
+/// Four codes from the low, or the high, nibbles of four bytes, the first in the lowest bits.
+MXFP4_CODEC std::uint32_t drawn_together(std::uint32_t bytes, bool high) noexcept {
+  std::uint32_t nibbles = bytes >> (high ? 4 : 0) & 0x0F0F0F0Fu;
+  nibbles = (nibbles | nibbles >> 4) & 0x00FF00FFu;
+  return (nibbles | nibbles >> 8) & 0xFFFFu;
+}
+static_assert(drawn_together(0x8D7C6B5Au, false) == 0xDCBAu && drawn_together(0x8D7C6B5Au, true) == 0x8765u);
+
 /// An f32 that is the exact product, as an element of type Raw (bits). It has no more than 2 bits of
 /// mantissa, so for bf16, whose smallest number is 2^-133, its upper half is all of it.
 struct ToF32 {

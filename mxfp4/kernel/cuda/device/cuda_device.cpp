@@ -40,8 +40,6 @@ std::unique_ptr<DeviceLayer> CudaDevice::experts(const DeviceExpertMatrices& mat
   return std::make_unique<Layer>(gpu_, matrices);
 }
 
-// --- what kernel/backends.inc asks for ---
-
 DeviceList list() {
   DeviceList list;
   try {

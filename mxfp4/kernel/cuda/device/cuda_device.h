@@ -12,6 +12,10 @@ namespace mxfp4::kernel::cuda {
 
 Traits traits_of(int index);
 
+/// What kernel/backends.inc asks for.
+DeviceList list();
+std::unique_ptr<ComputeDevice> open(int index);
+
 /// Memory of the device that calls work in. It grows before a forward is launched, never while it is.
 struct Workspace {
   Buffer elements, codes, scales, refused;  ///< of one pass over a tensor

@@ -24,9 +24,7 @@ __device__ std::uint32_t codes_at(const std::uint8_t* block, int i, bool split16
   std::uint32_t codes = 0;
 #pragma unroll
   for (int w = 0; w < kCount / 4; ++w) {
-    std::uint32_t nibbles = (__ldg(words + w) >> (i >= 16 ? 4 : 0)) & 0x0F0F0F0Fu;
-    nibbles = (nibbles | nibbles >> 4) & 0x00FF00FFu;
-    codes |= ((nibbles | nibbles >> 8) & 0xFFFFu) << (16 * w);
+    codes |= drawn_together(__ldg(words + w), i >= 16) << (16 * w);
   }
   return codes;
 }
