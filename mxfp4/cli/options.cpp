@@ -82,7 +82,8 @@ void add_device(CLI::App& app) {
     }
   };
   app.add_option_function<std::string>(
-         "--device", store, "What computes: cpu (the default), vulkan, cuda, or one of their devices as info lists them")
+         "--device", store,
+         "What computes: cpu (the default), vulkan, cuda, or one of their devices as info lists them")
       ->type_name("DEVICE")
       ->group("How it runs");
 }

@@ -22,7 +22,8 @@ MXFP4_CODEC float output(const Product& p, const TokenTile& tile, float sum, int
 }
 
 /// gate * sigmoid(alpha * gate) * (up + beta), both clipped first, as kernel/expert_ops.h has it.
-MXFP4_CODEC float gated_unit(float gate, float up, const Unit& unit) noexcept {
+template <class U>
+MXFP4_CODEC float gated_unit(float gate, float up, const U& unit) noexcept {
   gate = gate > unit.limit ? unit.limit : gate;
   up = up > unit.limit ? unit.limit : up < -unit.limit ? -unit.limit : up;
   return gate / (1.0f + __builtin_expf(-unit.alpha * gate)) * (up + unit.beta);
