@@ -22,10 +22,11 @@ struct Kind {
   const char* options;  ///< that it has besides --threads, each between blanks
 };
 constexpr Kind kKinds[] = {
-    {"quantize", bench_quantize, " --rows --cols --dtype --preset --scale "},
-    {"dequantize", bench_dequantize, " --rows --cols --dtype --preset --scale "},
-    {"linear", bench_linear, " --rows --cols --tokens --activation --dtype --outliers --no-pack "},
-    {"experts", bench_experts, " --like --tokens --activation --dtype --outliers --no-pack --share "},
+    {"quantize", bench_quantize, " --rows --cols --dtype --preset --scale --device "},
+    {"dequantize", bench_dequantize, " --rows --cols --dtype --preset --scale --device "},
+    {"linear", bench_linear, " --rows --cols --tokens --activation --dtype --outliers --no-pack --device "},
+    {"experts", bench_experts,
+     " --like --tokens --activation --dtype --outliers --no-pack --share --device "},
     {"pack", bench_pack, " --rows --cols "},
 };
 
@@ -45,6 +46,7 @@ class Bench : public Verb {
     add_number(app, "--rows", options_.rows, 1, kMost, "Rows of the matrix (default: 8192; layers: 4096)");
     add_number(app, "--cols", options_.columns, 1, kMost, "Its columns (default: as --rows)");
     add_number(app, "--threads", options_.threads, 1, 1024, "Threads to use (default: 1)");
+    add_device(app);
     add_choice(app, "--dtype", options_.dtype, {"f32", "bf16", "f16"}, "DTYPE",
                "Dense elements: the matrix (default: bf16), or what goes into a layer and comes out of it "
                "(default: f32)");
@@ -94,6 +96,7 @@ class Bench : public Verb {
     const Kind& kind =
         *std::find_if(std::begin(kKinds), std::end(kKinds), [&](const Kind& k) { return k.name == what_; });
     refuse_options_of_others(kind);
+    open_device();
     if (!preset_.empty()) options_.recipe = find_preset(preset_)->recipe;
     if (!scale_.empty()) options_.recipe.scale = *parse_scale_rule(scale_);
     const auto activation = std::find(kActivations.begin(), kActivations.end(), activation_);

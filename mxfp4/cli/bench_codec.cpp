@@ -7,6 +7,7 @@
 #include "mxfp4/base/parallel.h"
 #include "mxfp4/cli/bench_kinds.h"
 #include "mxfp4/cli/bench_turns.h"
+#include "mxfp4/kernel/device.h"
 #include "mxfp4/kernel/ops.h"
 #include "mxfp4/quantize/quantize.h"
 
@@ -42,8 +43,14 @@ class Work {
   double dense_bytes() const noexcept { return static_cast<double>(rows_ * columns_ * element_bytes_); }
   const std::string& dtype_name() const noexcept { return dtype_name_; }
   Json json() const {
-    return {{"case", ""},       {"dtype", dtype_name_}, {"rule", info(recipe_.scale).name}, {"rows", rows_},
-            {"cols", columns_}, {"threads", threads_},  {"isa", to_string(default_isa())}};
+    return {{"case", ""},
+            {"dtype", dtype_name_},
+            {"rule", info(recipe_.scale).name},
+            {"rows", rows_},
+            {"cols", columns_},
+            {"threads", threads_},
+            {"isa", to_string(default_isa())},
+            {"device", to_string(default_device())}};
   }
 
   void quantize(bool with_statistics) const {
@@ -59,7 +66,7 @@ class Work {
       args.scales = scales(first);
       args.stats = with_statistics ? &stats[part] : nullptr;
       args.streaming = true;
-      ops().quantize(args);
+      kernel::quantize_on(context(), args);
     });
   }
 
@@ -73,7 +80,7 @@ class Work {
       args.dtype = dtype_;
       args.out = dense_.data() + first * columns_ * element_bytes_;
       args.streaming = true;
-      ops().dequantize(args);
+      kernel::dequantize_on(context(), args);
     });
   }
 
@@ -92,7 +99,7 @@ class Work {
   }
 
  private:
-  static const kernel::Ops& ops() { return kernel::cpu_ops(default_isa()); }
+  Context context() const { return {threads_, default_isa(), default_device()}; }
 
   std::uint8_t* codes(std::size_t row) const noexcept { return packed_.bytes() + row * blocks_ * 16; }
   std::uint8_t* scales(std::size_t row) const noexcept {
@@ -101,7 +108,7 @@ class Work {
 
   void over_rows(const std::function<void(std::size_t, std::size_t, std::size_t)>& body) const {
     const auto parts = static_cast<std::size_t>(threads_);
-    parallel_for({threads_, default_isa()}, parts, [&](int, std::size_t part) {
+    parallel_for(context(), parts, [&](int, std::size_t part) {
       const std::size_t first = rows_ * part / parts;
       body(part, first, rows_ * (part + 1) / parts - first);
     });
@@ -131,7 +138,7 @@ BenchReport report_on(const Work& work, std::vector<Candidate> candidates, bool 
                         [](const Timed& a, const Timed& b) { return a.median() < b.median(); });
 
   Json results = Json::array(), limits = Json::object();
-  Table table({{"on " + std::string(to_string(default_isa()))},
+  Table table({{"on " + computed_on()},
                {fmt::format("GB/s of {}", work.dtype_name()), Align::right},
                {"of the limit", Align::right}});
   for (std::size_t i = 0; i < timed.size(); ++i) {
@@ -149,7 +156,7 @@ BenchReport report_on(const Work& work, std::vector<Candidate> candidates, bool 
     result["percent_of_limit"] = percent;
     results.push_back(std::move(result));
   }
-  return {{{"results", results}, {"limits", limits}}, std::move(table), {}};
+  return {{{"results", results}, {"limits", limits}}, std::move(table), warnings_of_device()};
 }
 
 }  // namespace

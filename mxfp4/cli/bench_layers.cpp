@@ -63,11 +63,12 @@ BenchReport layer_report(const BenchOptions& options, const BenchedLayer& layer,
   const Limit limit = limits.roofline(bytes, operations, options.activation == Activation::int8);
   const auto percent_of = [&](double work, const Timed& peak) { return 100 * work / seconds / peak.rate(); };
   BenchReport report{{},
-                     Table({{"on " + std::string(to_string(default_isa()))},
+                     Table({{"on " + computed_on()},
                             {"GB/s of weights", Align::right},
                             {"Gop/s", Align::right},
                             {"of the limit", Align::right}}),
                      limits.warnings()};
+  for (const std::string& warning : warnings_of_device()) report.warnings.push_back(warning);
   if (const double share = layer.timed.share_of_processors(options.threads); share < kLeastShare) {
     report.warnings.push_back(fmt::format(
         "the layer had its processors for {:.0f} % of its time: it is faster than this says", 100 * share));
@@ -79,6 +80,7 @@ BenchReport layer_report(const BenchOptions& options, const BenchedLayer& layer,
                  {"dtype", options.dtype.empty() ? "f32" : options.dtype},
                  {"threads", options.threads},
                  {"isa", to_string(default_isa())},
+                 {"device", to_string(default_device())},
                  {"seconds", seconds},
                  {limit.reads ? "gb_per_s" : "gop_per_s", (limit.reads ? bytes : operations) / seconds / 1e9},
                  {"limit", {{"name", limit.name}, {"value", limit.rate / 1e9}}},

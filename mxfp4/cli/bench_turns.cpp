@@ -7,10 +7,12 @@
 #include <ctime>
 #include <fstream>
 
+#include <fmt/format.h>
 #include <sys/mman.h>
 
 #include "mxfp4/base/error.h"
 #include "mxfp4/cli/signals.h"
+#include "mxfp4/kernel/device.h"
 
 namespace mxfp4::cli {
 namespace {
@@ -124,6 +126,18 @@ std::vector<Timed> time_in_turns(const std::vector<Candidate>& candidates) {
     }
   }
   return timed;
+}
+
+std::string computed_on() {
+  const Context context;
+  return context.device.is_cpu() ? to_string(context.isa) : to_string(context.device);
+}
+
+std::vector<std::string> warnings_of_device() {
+  const Device device = default_device();
+  if (device.is_cpu()) return {};
+  return {fmt::format("the limits are those of the processor's threads, not of {}",
+                      kernel::compute_device(device).name())};
 }
 
 }  // namespace mxfp4::cli

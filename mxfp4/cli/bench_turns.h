@@ -81,4 +81,9 @@ double seconds_of(const std::function<void()>& run);
 /// The best instruction set of this machine: memory is passed over with it, whichever the kernels use.
 Isa best_isa();
 
+/// What the run computes on: an instruction set, or a device.
+std::string computed_on();
+/// Of a run on a device: that the limits are not the device's.
+std::vector<std::string> warnings_of_device();
+
 }  // namespace mxfp4::cli

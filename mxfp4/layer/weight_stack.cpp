@@ -83,13 +83,12 @@ WeightStack::WeightStack(const std::string& who, std::vector<Mxfp4View> matrices
   rows_ = static_cast<std::size_t>(shape[0]);
   columns_ = static_cast<std::size_t>(shape[1]);
   order_ = matrices_.front().order;
-  if (!options.context.device.is_cpu()) return;
   const auto no_memory = [&] {
     const std::string what = count() == 1 ? "a weight" : fmt::format("{} weights", count());
     fail(ErrorCode::out_of_memory, "{}: no memory for {} of shape {}", who, what, to_string(shape));
   };
   try {
-    packed_ ? pack(options) : inspect(options.context);
+    if (options.context.device.is_cpu()) packed_ ? pack(options) : inspect(options.context);
     spread_.means.resize(blocks());  // of zeros only there is none
     spread_.squares.resize(blocks());
   } catch (const std::bad_alloc&) {

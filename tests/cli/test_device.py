@@ -26,6 +26,19 @@ def test_bytes_do_not_depend_on_the_device(mxfp4, tmp_path, device):
     assert tree_bytes(tmp_path / "cpu-bf16") == tree_bytes(tmp_path / "device-bf16")
 
 
+@pytest.mark.parametrize("what, options", [
+    ("quantize", ["--rows", 64, "--cols", 96]), ("dequantize", ["--rows", 64, "--cols", 96]),
+    ("linear", ["--rows", 80, "--cols", 96, "--tokens", 3]), ("experts", ["--like", "tiny", "--tokens", 12]),
+])  # fmt: skip
+def test_bench_measures_a_device(mxfp4, device, what, options):
+    result = mxfp4("bench", what, *options, "--device", device)
+    assert f"on {device}" in result.out
+    assert "the limits are those of the processor's threads" in result.err
+    report = mxfp4.json("bench", what, *options, "--device", device)["results"][0]
+    assert report["device"] == device
+    assert report.get("relative_error_norm", 0) < 1e-5
+
+
 def test_info_lists_devices_and_says_which_is_used(mxfp4, device):
     assert mxfp4.json("info")["device"] == "cpu"
     assert mxfp4.json("info", env={"MXFP4_DEVICE": device})["device"] == device

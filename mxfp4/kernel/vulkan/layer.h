@@ -50,7 +50,6 @@ class Pass {
   void record_experts();
   void write_lists(std::size_t count);
 
-  Gpu& gpu_;
   const LayerWeights& weights_;
   PassKey key_;
   LayerShape shape_;

@@ -48,8 +48,7 @@ void write_row(const float* from, std::size_t count, Dtype dtype, std::byte* to)
 }  // namespace
 
 Pass::Pass(Gpu& gpu, const LayerWeights& weights, const PassKey& key)
-    : gpu_(gpu),
-      weights_(weights),
+    : weights_(weights),
       key_(key),
       shape_(weights.shape()),
       slots_(key.tokens * key.top_k),
