@@ -49,9 +49,11 @@ std::vector<float> alone(const ExpertModel& model, const ExpertBatch& batch, For
 
 /// Experts of which some are much larger than others, so that plans differ from one to the other.
 ExpertModel uneven_model() {
-  ExpertModel model(6, 96, 160, 3);
+  ExpertModel model(6, 1024, 160, 3);
   for (std::size_t i = model.gate_up.scales.size() / 2; i < model.gate_up.scales.size(); i += 7)
     model.gate_up.scales[i] = 126;
+  // Scales so far apart that exact keeps floats, of all experts' tokens.
+  model.gate_up.scales.back() = 10;
   return model;
 }
 
