@@ -49,7 +49,7 @@ inline std::byte* workspace(std::size_t bytes, Kept kept) {
   };
   thread_local Piece pieces[5];
   Piece& piece = pieces[static_cast<int>(kept)];
-  if (piece.size < bytes || piece.size == 0) {
+  if (piece.size < bytes || piece.memory.data() == nullptr) {
     piece = {};
     try {
       piece.memory = AlignedMemory(bytes);
