@@ -32,7 +32,7 @@ DenseLinear::DenseLinear(const char* who, const DenseView& weight, const DenseVi
   const auto is_bf16 = [](float value) { return (std::bit_cast<std::uint32_t>(value) & kLowHalf) == 0; };
   if (!std::all_of(floats_.begin(), floats_.end(), is_bf16)) return;
   halves_.resize(floats_.size());
-  std::transform(floats_.begin(), floats_.end(), halves_.begin(), f32_to_bf16);
+  for (std::size_t i = 0; i < floats_.size(); ++i) halves_[i] = f32_to_bf16(floats_[i]);
   floats_ = {};
 }
 
