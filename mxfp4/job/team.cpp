@@ -36,7 +36,8 @@ Team::~Team() {
 
 void Team::start() {
   if (thread_.joinable()) return;
-  for (Peer& peer : peers_) peer.changed = Clock::now();
+  last_round_ = Clock::now();
+  for (Peer& peer : peers_) peer.changed = last_round_;
   thread_ = std::thread([this] { pulse(); });
 }
 
@@ -144,6 +145,11 @@ bool Team::round() {
   const std::vector<std::string> all = ranks_.all_gather(std::as_bytes(std::span(mine)));
   for (int rank = 0; rank < size_; ++rank) hear(rank, all[static_cast<std::size_t>(rank)]);
   const std::lock_guard lock(mutex_);
+  // All are there after so long a pause: they were suspended, and their time begins anew.
+  const auto now = Clock::now();
+  if (now - std::exchange(last_round_, now) > ranks_.timeout) {
+    for (Peer& peer : peers_) peer.changed = now;
+  }
   std::uint64_t done = 0;
   bool ended = true;
   for (int rank = 0; rank < size_; ++rank) {

@@ -89,6 +89,7 @@ class Team {
   std::condition_variable heard_, wake_;
   State state_ = State::working;
   std::vector<Peer> peers_;
+  std::chrono::steady_clock::time_point last_round_;
   std::optional<Error> failure_;  ///< the first of another rank
   std::optional<Error> own_error_;
   std::vector<std::string> notes_;  ///< to be sent

@@ -200,6 +200,24 @@ def test_a_rank_that_answers_and_does_nothing_ends_all_in_time(ranks, model, cra
     assert "error: rank 1 has got no further for 1 s" in said.err
 
 
+def test_ranks_that_were_all_suspended_go_on(ranks, model, whole, crash, tmp_path):
+    out = tmp_path / "out"
+    slow = {"LD_PRELOAD": crash, "CRASH_SLOW": 50_000}
+    process = ranks.start(2, "quantize", model, out, *SHARDS, "--threads", 1, "--timeout", 2, on={0: slow, 1: slow})
+    end = time.monotonic() + 20
+    while not Path(f"{out}.mxfp4-partial").exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    children = [int(pid) for task in Path(f"/proc/{process.pid}/task").iterdir() for pid in (task / "children").read_text().split()]
+    for pid in children:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(4)
+    for pid in children:
+        os.kill(pid, signal.SIGCONT)
+    said = process.communicate(timeout=30)
+    assert len(children) == 2 and process.returncode == 0, said
+    assert content(out) == content(whole)
+
+
 def test_an_interrupt_ends_all_and_leaves_what_can_be_resumed(ranks, mxfp4, model, whole, crash, tmp_path):
     out, journal = tmp_path / "out", tmp_path / "out.mxfp4-partial/mxfp4-resume.json"
     run = ("quantize", model, out, *SHARDS, "--threads", 1)

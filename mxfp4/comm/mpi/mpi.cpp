@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -23,6 +24,9 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kMostAtOnce = std::size_t{1} << 30;  // MPI counts in int
 constexpr auto kImpatient = std::chrono::milliseconds(2);  // for so long the processor is kept
 constexpr auto kShortSleep = std::chrono::microseconds(50), kLongSleep = std::chrono::microseconds(1000);
+/// Of the time between two looks no more counts as waited: for the rest this process was suspended itself,
+/// and the others perhaps with it.
+constexpr Clock::duration kLongestLook = std::chrono::milliseconds(100);
 
 std::string text_of(int status) {
   char text[MPI_MAX_ERROR_STRING] = {};
@@ -53,10 +57,12 @@ class Messages {
   }
 
   void wait(int self, std::chrono::milliseconds timeout) {
-    const Clock::time_point begin = Clock::now();
+    Clock::time_point last = Clock::now();
+    Clock::duration waited{};
     auto sleep = kShortSleep;
     while (!done()) {
-      const auto waited = Clock::now() - begin;
+      const Clock::time_point now = Clock::now();
+      waited += std::min(now - std::exchange(last, now), kLongestLook);
       if (waited > timeout) fail_waiting(self, timeout);
       if (waited < kImpatient) {
         std::this_thread::yield();
@@ -83,7 +89,8 @@ class Messages {
           "exchange");
     return all != 0;
   }
-  [[noreturn]] void fail_waiting(int self, std::chrono::milliseconds timeout) {
+  /// Returns if the last has come in this very moment.
+  void fail_waiting(int self, std::chrono::milliseconds timeout) {
     std::vector<int> missing;
     for (std::size_t i = 0; i < requests_.size(); ++i) {
       int one = 0;
@@ -93,6 +100,7 @@ class Messages {
       MPI_Cancel(&requests_[i]);
       MPI_Wait(&requests_[i], MPI_STATUS_IGNORE);
     }
+    if (missing.empty()) return;
     std::sort(missing.begin(), missing.end());
     throw Error(ErrorCode::io,
                 fmt::format("rank {} has waited {} s for rank {}: it has stopped, hangs or is out of reach",
