@@ -89,7 +89,8 @@ Part move_part(const Assembled& tensor, safetensors::TensorSpec codes, safetenso
 Part ggml_part(std::string name, const Assembled& tensor, const ModelFiles& files);
 
 /// The elements of a dense one in `dtype`: their own, or another float that holds each of them exactly. Its
-/// units throw Error unsupported at an element that it does not hold.
+/// units throw Error unsupported at an element that it does not hold. Of one in another quantisation: what
+/// BF16 makes of them.
 Part join_part(std::string name, const Assembled& tensor, Dtype dtype, const ModelFiles& files);
 
 }  // namespace mxfp4::job

@@ -52,13 +52,26 @@ void advise(const Assembled& tensor, std::int64_t begin, std::int64_t end, const
   }
 }
 
-// Rows of a dense tensor, in their own dtype.
+// What a tensor that is not MXFP4 is read in: its own dtype, or BF16 of another quantisation.
+Dtype dtype_of(const Assembled& tensor) {
+  return tensor.pieces[0]->weight->other != nullptr ? Dtype::bf16 : tensor.pieces[0]->dense.dtype;
+}
+
+// Its rows in that dtype.
 void copy_dense(const Assembled& tensor, std::int64_t begin, std::int64_t end, std::byte* out) {
-  const auto bytes = static_cast<std::int64_t>(bits_of(tensor.pieces[0]->dense.dtype)) / 8;
-  for (std::int64_t row = begin; row < end; ++row, out += tensor.columns() * bytes) {
+  const std::int64_t columns = tensor.columns(), bytes = bits_of(dtype_of(tensor)) / 8;
+  std::vector<float> floats;
+  for (std::int64_t row = begin; row < end; ++row, out += columns * bytes) {
     const Assembled::Row from = tensor.at(row);
     const DenseView& view = from.piece->dense;
-    if (view.rank() < 2) {
+    if (const OtherCodes* const other = from.piece->weight->other.get()) {
+      floats.resize(static_cast<std::size_t>(columns));
+      other->read(from.row, from.row + 1, 0, columns, floats.data());
+      for (std::size_t i = 0; i < floats.size(); ++i) {
+        const std::uint16_t half = f32_to_bf16(floats[i]);
+        std::memcpy(out + i * sizeof half, &half, sizeof half);
+      }
+    } else if (view.rank() < 2) {
       const std::int64_t offset = view.rank() == 0 ? 0 : from.row * view.strides[0];
       std::memcpy(out, view.data + offset * bytes, static_cast<std::size_t>(bytes));
     } else {
@@ -204,7 +217,7 @@ Part ggml_part(std::string name, const Assembled& tensor, const ModelFiles& file
 
 Part join_part(std::string name, const Assembled& tensor, Dtype dtype, const ModelFiles& files) {
   const RowUnits units(tensor);
-  const Dtype own = tensor.pieces[0]->dense.dtype;
+  const Dtype own = dtype_of(tensor);
   const std::int64_t columns = tensor.columns();
   const auto own_bytes = static_cast<std::size_t>(bits_of(own)) / 8,
              bytes = static_cast<std::size_t>(bits_of(dtype)) / 8;

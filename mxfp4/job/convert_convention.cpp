@@ -33,7 +33,8 @@ class Planner {
     }
     has_head_ = has_head_ || tensor.name.find(kOutputHead) != std::string::npos;
     if (first.weight->other != nullptr) {
-      plan_.add(expand_part(names.dense, first.weight->other, Dtype::bf16), tensor, Conversion::expanded);
+      if (tensor.stacked) refuse_stack(tensor);
+      plan_.add(join_part(names.dense, tensor, Dtype::bf16, files_), tensor, Conversion::expanded);
     } else {
       plan_.add(dense_part(tensor, names.dense), tensor, Conversion::kept);
     }
@@ -87,6 +88,12 @@ class Planner {
     }
   }
 
+  [[noreturn]] void refuse_stack(const Assembled& tensor) const {
+    fail(ErrorCode::unsupported,
+         "--format {}: '{}' is not MXFP4, and of experts only those that are MXFP4 are put together",
+         format_.name, tensor.pieces[0]->name);
+  }
+
   Part dense_part(const Assembled& tensor, const std::string& name) const {
     const Piece& first = *tensor.pieces[0];
     const Weight& weight = *first.weight;
@@ -95,11 +102,7 @@ class Planner {
     const bool vectors = first.shape.size() < 2 && (tensor.stacked || tensor.pieces.size() > 1);
     if (wanted != own || vectors) return join_part(name, tensor, wanted, files_);
     if (is_as_stored(tensor)) return copy_part(name, *weight.stored, map);
-    if (tensor.stacked) {
-      fail(ErrorCode::unsupported,
-           "--format {}: '{}' is not MXFP4, and of experts only those that are MXFP4 are put together",
-           format_.name, first.name);
-    }
+    if (tensor.stacked) refuse_stack(tensor);
     if (tensor.pieces.size() > 1) return join_part(name, tensor, own, files_);
     return copy_part(name, Source{first.dense, weight.stored, map});
   }

@@ -59,7 +59,7 @@ void add_tensor(const ConvertSource& source, const Assembled& tensor, ConvertPla
     plan.add(ggml_part(name, tensor, files), tensor, Conversion::moved);
   } else if (weight.other != nullptr) {
     spec.type = gguf::kBf16;
-    plan.add(expand_part(name, weight.other, Dtype::bf16), tensor, Conversion::expanded);
+    plan.add(join_part(name, tensor, Dtype::bf16, files), tensor, Conversion::expanded);
   } else {
     const Dtype dtype = dtype_of(tensor, name);
     spec.type = type_of(dtype, tensor.name);

@@ -90,7 +90,7 @@ class Planner {
       if (tensor.is_quantized() || std::find(biases.begin(), biases.end(), &tensor) != biases.end()) continue;
       const Weight& weight = *tensor.pieces[0]->weight;
       const bool expanded = weight.other != nullptr;
-      Part part = expanded ? expand_part(tensor.name, weight.other, Dtype::bf16)
+      Part part = expanded ? join_part(tensor.name, tensor, Dtype::bf16, files_)
                   : is_as_stored(tensor)
                       ? copy_part(tensor.name, *weight.stored, map_of(files_, *weight.stored))
                       : join_part(tensor.name, tensor, tensor.pieces[0]->dense.dtype, files_);

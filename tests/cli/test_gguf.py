@@ -152,6 +152,14 @@ def test_what_llama_cpp_quantised_is_read_to_the_values_that_its_package_finds(m
     assert np.array_equal(values[:, 1::2], file.values("blk.2.ffn_up_exps.weight"))
 
 
+def test_what_llama_cpp_quantised_becomes_one_matrix_of_q_k_and_v(mxfp4, gpt_oss, tmp_path):
+    path = gpt_oss / "gguf/llama-quantize.gguf"
+    mxfp4.json("convert", path, tmp_path / "openai", "--format", "openai")
+    file, model = File(path), Model(tmp_path / "openai")
+    expected = np.concatenate([reference.bf16(file.values(f"blk.1.attn_{x}.weight")) for x in "qkv"])
+    assert np.array_equal(model["block.1.attn.qkv.weight"].astype(np.float32), expected.astype(np.float32))
+
+
 def test_every_verb_reads_it(mxfp4, gpt_oss, tmp_path):
     path, original = gpt_oss / "gguf/mxfp4.gguf", gpt_oss / "hf-mxfp4"
     report = mxfp4.json("inspect", path, "--scales")
