@@ -10,10 +10,18 @@
 #include <vector>
 #else
 #include <omp.h>
+#include <pthread.h>
 #endif
 
 namespace mxfp4 {
 namespace {
+
+#if !defined(MXFP4_STD_THREADS)
+// libgomp would wait for its threads in a process that fork() made, where they are not: Python's
+// multiprocessing and torch's DataLoader fork by default. One thread computes there.
+bool forked = false;
+[[maybe_unused]] const int fork_is_noticed = pthread_atfork(nullptr, nullptr, [] { forked = true; });
+#endif
 
 // Runs body(worker) once on each of `workers` threads, the calling one among them. ThreadSanitizer does not
 // understand libgomp's barriers, so the build for it uses std::thread.
@@ -28,7 +36,7 @@ void run_team(int workers, const Body& body) {
   // The runtime may give fewer threads than asked for; every one of them takes indices until none is left. A
   // caller that is in a parallel region of its own has its threads already.
   std::atomic<int> next_worker{0};
-#pragma omp parallel num_threads(workers) if (!omp_in_parallel())
+#pragma omp parallel num_threads(workers) if (!omp_in_parallel() && !forked)
   body(next_worker.fetch_add(1));
 #endif
 }

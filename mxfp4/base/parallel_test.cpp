@@ -5,6 +5,8 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace mxfp4 {
 namespace {
@@ -61,6 +63,24 @@ TEST(ParallelFor, BeginsNothingNewAfterAnError) {
                             }),
                std::runtime_error);
   EXPECT_LE(begun, 2u);
+}
+
+TEST(ParallelFor, EndsInAForkedProcess) {
+  const auto sum_of_indices = [] {
+    std::atomic<std::size_t> sum{0};
+    parallel_for(with_threads(3), 100, [&](int, std::size_t index) { sum += index; });
+    return sum.load();
+  };
+  ASSERT_EQ(sum_of_indices(), 4950u);  // there are threads now, which a child does not get
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    alarm(20);
+    _exit(sum_of_indices() == 4950u ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 }  // namespace
