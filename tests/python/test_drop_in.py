@@ -1,6 +1,7 @@
 """mxfp4.transformers, judged by what transformers computes without it: tests/data/models."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -149,7 +150,36 @@ def test_a_state_dict_works_without_files(expected):
     assert distance(*logits(model, expected, "plain")) < 3e-6
 
 
+def test_weights_that_are_written_to_are_computed_with(expected):
+    model = drop_in.from_pretrained(TINY / "hf-mxfp4", dtype=torch.float32)
+    ids = expected["plain.input_ids"].long()
+    before, state = model(ids).logits, model.state_dict()
+    scales = "model.layers.0.mlp.experts.down_proj_scales"
+    model.load_state_dict({**state, scales: state[scales] + 1})
+    assert not torch.equal(model(ids).logits, before)
+
+
+def test_arguments_reach_the_config_as_they_do_in_transformers(tmp_path):
+    shutil.copytree(TINY / "hf-mxfp4", tmp_path / "inner")
+    model = drop_in.from_pretrained(tmp_path, subfolder="inner", use_cache=False)
+    assert isinstance(model.model.layers[0].mlp.experts, drop_in.QuantizedExperts) and model.config.use_cache is False
+    assert drop_in.from_pretrained(TINY / "hf-mxfp4", config=str(TINY / "hf-mxfp4")).config.use_cache
+    config = transformers.AutoConfig.from_pretrained(TINY / "hf-mxfp4")
+    drop_in.from_pretrained(TINY / "hf-mxfp4", config=config)
+    assert config.quantization_config["quant_method"] == "mxfp4", "the caller's own config was changed"
+
+
 def test_models_that_do_not_fit_are_refused(tmp_path):
+    shutil.copytree(TINY / "hf-mxfp4", tmp_path / "unnamed")
+    config = json.loads((tmp_path / "unnamed/config.json").read_text())
+    config["quantization_config"] = {"group_size": 32, "bits": 4}  # as mlx writes it
+    (tmp_path / "unnamed/config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="is quantised: by an unnamed method"):
+        drop_in.from_pretrained(tmp_path / "unnamed")
+    with pytest.raises(ValueError, match="LlamaForCausalLM has no experts of gpt-oss"):
+        drop_in.from_pretrained(TINY.parent / "tiny-llama/bf16", quantize=True)
+    with pytest.raises(ValueError, match="has no 'model.layers.0.mlp.experts.gate_up_proj'"):
+        drop_in.from_pretrained(TINY / "bf16-as-saved", quantize=True)
     with pytest.raises(ValueError, match="is not quantised"):
         drop_in.from_pretrained(TINY / "bf16")
     with pytest.raises(ValueError, match="is quantised: mxfp4"):

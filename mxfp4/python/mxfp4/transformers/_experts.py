@@ -10,7 +10,9 @@ from torch import nn
 
 import mxfp4
 from mxfp4._arrays import torch_bytes
-from mxfp4.transformers._operators import KernelModule, differentiate, module, operator
+from mxfp4.transformers._operators import KernelModule, differentiate, module, operator, state_of
+
+PROJECTIONS = ("gate_up_proj", "down_proj")
 
 
 def _experts(x: torch.Tensor, ids: torch.Tensor, weights: torch.Tensor, number: int) -> torch.Tensor:
@@ -49,8 +51,11 @@ class QuantizedExperts(KernelModule):
 
     Its parameters have the names and bytes of gpt-oss's checkpoints: gate_up_proj_blocks [E, 2I, H/32, 16],
     gate_up_proj_scales [E, 2I, H/32], gate_up_proj_bias [E, 2I], and down_proj's. They are frozen; gradients go to the
-    inputs and the routing weights. `ready()` makes the layer that computes, once they are there.
+    inputs and the routing weights. `ready()` makes the layer that computes, once they are there; it is made anew once one
+    of them was replaced or written to, as by load_state_dict().
     """
+
+    _made_of: tuple[int, ...] = ()
 
     def __init__(
         self,
@@ -117,10 +122,15 @@ class QuantizedExperts(KernelModule):
             limit=limit,
             pack=self.pack,
         )
+        self._made_of = self._state()
         return self
 
+    def _state(self) -> tuple[int, ...]:
+        parameters = self._parameters
+        return state_of(*(parameters[f"{name}_{part}"] for name in PROJECTIONS for part in ("blocks", "scales", "bias")))
+
     def kernel(self, x: torch.Tensor, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        if self._layer is None:
+        if self._layer is None or self._made_of != self._state():
             self.ready()
         self._layer.activation = self.activation
         # transformers' expert parallelism calls an expert of another rank num_experts.

@@ -8,7 +8,7 @@ import torch
 
 from mxfp4._linear import Linear
 from mxfp4._tensor import Tensor, dequantize
-from mxfp4.transformers._operators import KernelModule, differentiate, module, operator
+from mxfp4.transformers._operators import KernelModule, differentiate, module, operator, state_of
 
 ROWS = 1024  # of a weight that are expanded at a time for a gradient
 
@@ -73,10 +73,7 @@ class QuantizedLinear(KernelModule):
 
     def layer(self) -> Linear:
         """What computes; made anew once a buffer or the bias was replaced or written to."""
-        parts = [part for part in (self.codes, self.scales, self.bias) if part is not None]
-        # What was made in inference mode counts no versions: it can be written to there alone.
-        versions = (0 if part.is_inference() else part._version for part in parts)
-        state = (self.activation, self.pack, *(part.data_ptr() for part in parts), *versions)
+        state = (self.activation, self.pack, *state_of(self.codes, self.scales, self.bias))
         if self._layer is None or self._layer[0] != state:
             options = {"activation": self.activation, "pack": self.pack, "threads": self.threads}
             self._layer = (state, Linear(self.tensor(), self.bias, **options))  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import transformers
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from os import PathLike
 
 _replaced: dict[str, Any] = {}
+
+# Where a model's files are: its config and its weights are to come from the same place.
+PLACE = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token", "trust_remote_code")
+OF_THE_MODEL = ("dtype", "torch_dtype", "quantization_config", "attn_implementation", "experts_implementation")
 
 
 def from_pretrained(
@@ -44,9 +49,11 @@ def from_pretrained(
     save_pretrained() of the model writes the same names and bytes as the checkpoint has.
     Raises ValueError for a checkpoint that is not in MXFP4 (and without `quantize`), or is already (with it).
     """
-    config = config or transformers.AutoConfig.from_pretrained(path)
+    config = copy.deepcopy(config) if isinstance(config, transformers.PreTrainedConfig) else _config_of(config or path, kwargs)
     given: Any = getattr(config, "quantization_config", None)
-    method = None if given is None else given["quant_method"] if isinstance(given, dict) else given.quant_method
+    method = None
+    if given is not None:
+        method = given.get("quant_method", "by an unnamed method") if isinstance(given, dict) else given.quant_method
     if quantize == (given is not None) or str(getattr(method, "value", method) or "mxfp4") not in ("mxfp4", METHOD):
         state = "is not quantised" if given is None else f"is quantised: {method}"
         raise ValueError(f"{path}: the model {state}; " + ("quantize=True takes others" if quantize else "MXFP4 is read"))
@@ -58,6 +65,14 @@ def from_pretrained(
     own = {"quant_method": METHOD, "activation": activation, "pack": pack, "dequantize": dequantize}
     config.quantization_config = {**options, **own}
     return model_class.from_pretrained(path, *model_args, config=config, **kwargs)
+
+
+def _config_of(path: str | PathLike[str], kwargs: dict[str, Any]) -> Any:
+    """The config at `path`; what kwargs say of its settings is moved there, as transformers does."""
+    config = transformers.AutoConfig.from_pretrained(path, **{name: kwargs[name] for name in PLACE if name in kwargs})
+    for name in [name for name in kwargs if name not in (*PLACE, *OF_THE_MODEL) and hasattr(config, name)]:
+        setattr(config, name, kwargs.pop(name))
+    return config
 
 
 def enable() -> None:

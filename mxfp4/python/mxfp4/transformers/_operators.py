@@ -54,6 +54,14 @@ class KernelModule(nn.Module):
         self._enlist()
 
 
+def state_of(*parts: torch.Tensor | None) -> tuple[int, ...]:
+    """Where the tensors lie and how often they were written to: another state once one of them changed."""
+    there = [part for part in parts if part is not None]
+    # What was made in inference mode counts no versions: it can be written to there alone.
+    versions = (0 if part.is_inference() else part._version for part in there)
+    return (*(part.data_ptr() for part in there), *versions)
+
+
 def module(number: int) -> Any:
     """The KernelModule of that number."""
     return _modules[number]

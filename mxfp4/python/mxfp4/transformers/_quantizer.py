@@ -18,13 +18,12 @@ from transformers.quantizers.base import HfQuantizer
 from transformers.quantizers.quantizers_utils import get_module_from_name, should_convert_module
 
 import mxfp4
-from mxfp4.transformers._experts import QuantizedExperts
+from mxfp4.transformers._experts import PROJECTIONS, QuantizedExperts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 METHOD = "mxfp4-cpu"
-PROJECTIONS = ("gate_up_proj", "down_proj")
 
 
 @register_quantization_config(METHOD)
@@ -127,6 +126,7 @@ class Quantizer(HfQuantizer):  # type: ignore[misc]
         self._mapped: list[tuple[QuantizedExperts, str]] = []
         if self.quantization_config.dequantize:
             return model
+        experts = None
         for name, module in list(model.named_modules()):
             if type(module).__name__ != "GptOssExperts" or not should_convert_module(name, kept):
                 continue
@@ -147,6 +147,11 @@ class Quantizer(HfQuantizer):  # type: ignore[misc]
             else:
                 _expect_dense(experts, module)
             model.set_submodule(name, experts)
+        if experts is None and not self.pre_quantized:
+            raise ValueError(
+                f"{type(model).__name__} has no experts of gpt-oss to quantise while it is loaded; load it as it is, and "
+                "call mxfp4.transformers.quantize_model()"
+            )
         return model
 
     def _leave_in_files(self, model: Any, name: str, experts: QuantizedExperts) -> None:
@@ -177,8 +182,11 @@ class Quantizer(HfQuantizer):  # type: ignore[misc]
             if experts.pack:
                 for array in maps:
                     _give_back(array)
-        for module in model.modules():
+        for name, module in model.named_modules():
             if isinstance(module, QuantizedExperts) and module._layer is None:
+                missing = [projection for projection in PROJECTIONS if hasattr(module, projection)]
+                if missing:  # transformers itself writes such files: see mxfp4.open()
+                    raise ValueError(f"the checkpoint has no '{name}.{missing[0]}'; mxfp4.quantize_checkpoint() may read it")
                 module.ready()
         return model
 
