@@ -67,10 +67,7 @@ void copy_dense(const Assembled& tensor, std::int64_t begin, std::int64_t end, s
     if (const OtherCodes* const other = from.piece->weight->other.get()) {
       floats.resize(static_cast<std::size_t>(columns));
       other->read(from.row, from.row + 1, 0, columns, floats.data());
-      for (std::size_t i = 0; i < floats.size(); ++i) {
-        const std::uint16_t half = f32_to_bf16(floats[i]);
-        std::memcpy(out + i * sizeof half, &half, sizeof half);
-      }
+      write_f32(floats.data(), floats.size(), Dtype::bf16, out);
     } else if (view.rank() < 2) {
       const std::int64_t offset = view.rank() == 0 ? 0 : from.row * view.strides[0];
       std::memcpy(out, view.data + offset * bytes, static_cast<std::size_t>(bytes));

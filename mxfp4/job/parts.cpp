@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <utility>
 
 #include "mxfp4/base/fail_internal.h"
-#include "mxfp4/codec/float16.h"
 #include "mxfp4/kernel/device.h"
 #include "mxfp4/quantize/dequantize_chunks.h"
 
@@ -296,12 +294,7 @@ Part expand_part(std::string name, const OtherCodesPtr& weight, Dtype dtype) {
     const std::int64_t first = units.begin(unit), end = units.begin(unit + 1);
     const auto count = static_cast<std::size_t>((end - first) * units.columns);
     weight->read(first, end, 0, units.columns, reinterpret_cast<float*>(scratch));
-    for (std::size_t i = 0; i < count && dtype != Dtype::f32; ++i) {  // in place: the result is shorter
-      float value;
-      std::memcpy(&value, scratch + i * sizeof value, sizeof value);
-      const std::uint16_t half = dtype == Dtype::bf16 ? f32_to_bf16(value) : f32_to_f16(value);
-      std::memcpy(scratch + i * sizeof half, &half, sizeof half);
-    }
+    write_f32(reinterpret_cast<const float*>(scratch), count, dtype, scratch);
     write(0, static_cast<std::uint64_t>(first * units.columns) * bytes, {scratch, count * bytes});
   };
   return part;

@@ -11,7 +11,6 @@
 
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/base/parallel.h"
-#include "mxfp4/codec/float16.h"
 #include "mxfp4/kernel/expert_ops.h"
 #include "mxfp4/layer/arguments_internal.h"
 
@@ -35,17 +34,6 @@ class Clock {
  private:
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
-
-void write(const float* from, std::size_t count, Dtype dtype, std::byte* to) noexcept {
-  if (dtype == Dtype::f32) {
-    std::memcpy(to, from, count * sizeof(float));
-    return;
-  }
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::uint16_t half = dtype == Dtype::bf16 ? f32_to_bf16(from[i]) : f32_to_f16(from[i]);
-    std::memcpy(to + i * sizeof half, &half, sizeof half);
-  }
-}
 
 /// The routes of one rank in a batch.
 struct OwnRoutes {
@@ -193,8 +181,8 @@ void ShardedExperts::forward(const DenseView& x, const ExpertChoice& choice, Dty
     const DenseView slice = dense_view(rows.data(), Dtype::f32, {end - begin, hidden_});
     plan_.tensor == 1 ? gather_routes(slice, part, sums.data(), options, times)
                       : add_shares(slice, part, sums.data(), options, times);
-    write(sums.data(), sums.size(), dtype,
-          static_cast<std::byte*>(y) + skipped * static_cast<std::size_t>(hidden_) * element);
+    write_f32(sums.data(), sums.size(), dtype,
+              static_cast<std::byte*>(y) + skipped * static_cast<std::size_t>(hidden_) * element);
   }
 }
 

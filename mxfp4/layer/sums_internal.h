@@ -3,11 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
 #include "mxfp4/base/parallel.h"
-#include "mxfp4/codec/float16.h"
-#include "mxfp4/tensor/dtype.h"
+#include "mxfp4/tensor/view.h"
 
 namespace mxfp4 {
 
@@ -21,12 +19,7 @@ inline void write_rows(const Context& context, const float* sums, std::size_t ro
                        Dtype dtype, std::byte* y) {
   const std::size_t size = static_cast<std::size_t>(bits_of(dtype)) / 8;
   parallel_for(context, rows, [&](int, std::size_t row) {
-    const float* const from = sums + row * columns;
-    std::byte* to = y + row * columns * size;
-    for (std::size_t i = 0; i < columns; ++i, to += size) {
-      const std::uint16_t half = dtype == Dtype::bf16 ? f32_to_bf16(from[i]) : f32_to_f16(from[i]);
-      dtype == Dtype::f32 ? std::memcpy(to, from + i, sizeof(float)) : std::memcpy(to, &half, sizeof half);
-    }
+    write_f32(sums + row * columns, columns, dtype, y + row * columns * size);
   });
 }
 

@@ -207,4 +207,15 @@ void copy_rows_f32(const DenseView& view, std::int64_t begin, std::int64_t end, 
   }
 }
 
+void write_f32(const float* from, std::size_t count, Dtype dtype, std::byte* out) noexcept {
+  if (dtype == Dtype::f32) {
+    if (count > 0) std::memmove(out, from, count * sizeof(float));
+    return;
+  }
+  for (std::size_t i = 0; i < count; ++i) {  // forwards: what is written is no longer than what was read
+    const std::uint16_t half = dtype == Dtype::bf16 ? f32_to_bf16(from[i]) : f32_to_f16(from[i]);
+    std::memcpy(out + i * sizeof half, &half, sizeof half);
+  }
+}
+
 }  // namespace mxfp4

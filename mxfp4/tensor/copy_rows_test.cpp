@@ -152,6 +152,23 @@ TEST(CopyRowsF32, CopiesF32) {
   EXPECT_EQ(std::memcmp(out.data(), expected_rows(view, 0, 50).data(), 8000), 0);
 }
 
+TEST(WriteF32, RoundsEveryElementOnceWhereverItGoes) {
+  const std::vector<float> x = {0, -0.0f, 1, -1.00390625f, 65519, 65520, 3e-8f, 3.4e38f, NAN, INFINITY};
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16, Dtype::f16}) {
+    const std::size_t size = static_cast<std::size_t>(bits_of(dtype)) / 8;
+    Bytes out(x.size() * size + 1);
+    write_f32(x.data(), x.size(), dtype, out.data() + 1);
+    std::vector<float> own = x;
+    write_f32(own.data(), own.size(), dtype, reinterpret_cast<std::byte*>(own.data()));
+    EXPECT_EQ(std::memcmp(own.data(), out.data() + 1, x.size() * size), 0) << to_string(dtype);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const std::uint16_t half = dtype == Dtype::bf16 ? f32_to_bf16(x[i]) : f32_to_f16(x[i]);
+      const void* const expected = dtype == Dtype::f32 ? static_cast<const void*>(&x[i]) : &half;
+      EXPECT_EQ(std::memcmp(out.data() + 1 + i * size, expected, size), 0) << to_string(dtype) << " " << i;
+    }
+  }
+}
+
 void expect_refused(void (*copy)(const DenseView&, std::int64_t, std::int64_t), const DenseView& view,
                     std::int64_t begin, std::int64_t end, const std::string& message) {
   try {

@@ -47,4 +47,8 @@ void copy_rows(const DenseView& view, std::int64_t begin, std::int64_t end, void
 /// The same into f32, from F32, BF16 or F16. Throws Error invalid_argument for another dtype.
 void copy_rows_f32(const DenseView& view, std::int64_t begin, std::int64_t end, float* out);
 
+/// Writes floats without gaps as F32, BF16 or F16, each rounded once. `out` need not be aligned, and may be
+/// where they lie themselves.
+void write_f32(const float* from, std::size_t count, Dtype dtype, std::byte* out) noexcept;
+
 }  // namespace mxfp4

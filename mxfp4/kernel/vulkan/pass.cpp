@@ -3,7 +3,6 @@
 #include <bit>
 #include <cstring>
 
-#include "mxfp4/codec/float16.h"
 #include "mxfp4/kernel/vulkan/layer.h"
 
 namespace mxfp4::kernel::vulkan {
@@ -33,17 +32,6 @@ struct UnitArguments {  // as unit.comp has them
 struct CombineArguments {  // as combine.comp has them
   std::uint32_t columns, top_k, weights, routes;
 };
-
-void write_row(const float* from, std::size_t count, Dtype dtype, std::byte* to) {
-  if (dtype == Dtype::f32) {
-    std::memcpy(to, from, count * sizeof(float));
-    return;
-  }
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::uint16_t half = dtype == Dtype::bf16 ? f32_to_bf16(from[i]) : f32_to_f16(from[i]);
-    std::memcpy(to + 2 * i, &half, 2);
-  }
-}
 
 }  // namespace
 
@@ -182,7 +170,7 @@ void Pass::run(const DenseView& x, const DeviceChoice& choice, std::size_t first
   recording_.run();
   const std::size_t row_bytes = shape_.outputs * static_cast<std::size_t>(bits_of(dtype)) / 8;
   for (std::size_t row = 0; row < count; ++row) {
-    write_row(download_.mapped<float>(row * shape_.outputs * 4), shape_.outputs, dtype,
+    write_f32(download_.mapped<float>(row * shape_.outputs * 4), shape_.outputs, dtype,
               y + (first + row) * row_bytes);
   }
 }
