@@ -57,6 +57,20 @@ Dtype dtype_of(const Assembled& tensor) {
   return tensor.pieces[0]->weight->other != nullptr ? Dtype::bf16 : tensor.pieces[0]->dense.dtype;
 }
 
+// Bytes that its pieces have in their files.
+std::uint64_t stored_bytes(const Assembled& tensor) {
+  std::uint64_t bytes = 0;
+  for (const Piece* const piece : tensor.pieces) {
+    if (piece->weight->other == nullptr) {
+      bytes += static_cast<std::uint64_t>(piece->dense.elements()) *
+               static_cast<std::uint64_t>(bits_of(piece->dense.dtype)) / 8;
+      continue;
+    }
+    for (const StoredTensor* const stored : piece->weight->other->stored) bytes += stored->bytes.size();
+  }
+  return bytes;
+}
+
 // Its rows in that dtype.
 void copy_dense(const Assembled& tensor, std::int64_t begin, std::int64_t end, std::byte* out) {
   const std::int64_t columns = tensor.columns(), bytes = bits_of(dtype_of(tensor)) / 8;
@@ -226,7 +240,7 @@ Part join_part(std::string name, const Assembled& tensor, Dtype dtype, const Mod
   part.outputs = {{std::move(name), dtype, tensor.shape}};
   part.units = units.count();
   part.unit_memory = own == dtype ? most * own_bytes : result_at + most * bytes;
-  part.input_bytes = static_cast<std::uint64_t>(tensor.rows() * columns) * own_bytes;
+  part.input_bytes = stored_bytes(tensor);
   part.run = [=, &files](std::size_t unit, std::byte* scratch, const Write& write) {
     const std::int64_t begin = units.begin(unit), end = units.begin(unit + 1);
     const auto count = static_cast<std::size_t>((end - begin) * columns);

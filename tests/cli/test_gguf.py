@@ -154,8 +154,9 @@ def test_what_llama_cpp_quantised_is_read_to_the_values_that_its_package_finds(m
 
 def test_what_llama_cpp_quantised_becomes_one_matrix_of_q_k_and_v(mxfp4, gpt_oss, tmp_path):
     path = gpt_oss / "gguf/llama-quantize.gguf"
-    mxfp4.json("convert", path, tmp_path / "openai", "--format", "openai")
+    report = mxfp4.json("convert", path, tmp_path / "openai", "--format", "openai")
     file, model = File(path), Model(tmp_path / "openai")
+    assert report["totals"]["bytes_in"] == sum(len(file.bytes(name)) for name in file.order)
     expected = np.concatenate([reference.bf16(file.values(f"blk.1.attn_{x}.weight")) for x in "qkv"])
     assert np.array_equal(model["block.1.attn.qkv.weight"].astype(np.float32), expected.astype(np.float32))
 
