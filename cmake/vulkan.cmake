@@ -53,5 +53,4 @@ function(mxfp4_vulkan_shaders target)
   set_source_files_properties(mxfp4/kernel/vulkan/spirv.cpp PROPERTIES
     OBJECT_DEPENDS "${outputs}" INCLUDE_DIRECTORIES ${PROJECT_BINARY_DIR}/spirv)
   set_property(SOURCE mxfp4/kernel/devices.cpp APPEND PROPERTY COMPILE_DEFINITIONS MXFP4_VULKAN=1)
-  target_link_libraries(${target} PRIVATE ${CMAKE_DL_LIBS})
 endfunction()

@@ -4,6 +4,8 @@
 #include <optional>
 #include <string>
 
+#include <gtest/gtest.h>
+
 #include "mxfp4/kernel/device.h"
 
 namespace mxfp4::kernel {
@@ -20,5 +22,18 @@ inline std::optional<Device> device_for_tests(std::string& why_not) {
   }
   return std::nullopt;
 }
+
+/// Tests of what has options with a context: on a device, or skipped.
+template <class Options>
+class OnDevice : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string why_not;
+    const std::optional<Device> device = device_for_tests(why_not);
+    if (!device) GTEST_SKIP() << why_not;
+    options_.context.device = *device;
+  }
+  Options options_;
+};
 
 }  // namespace mxfp4::kernel

@@ -25,16 +25,7 @@ double input_epsilon(const Device& device) {
   return device.backend == Backend::cuda ? 0x1p-17 : 0;
 }
 
-class LayersOnDevice : public testing::Test {
- protected:
-  void SetUp() override {
-    std::string why_not;
-    const auto device = kernel::device_for_tests(why_not);
-    if (!device) GTEST_SKIP() << why_not;
-    options_.context.device = *device;
-  }
-  LayerOptions options_;
-};
+class LayersOnDevice : public kernel::OnDevice<LayerOptions> {};
 
 TEST_F(LayersOnDevice, LinearComputesWhatItsDefinitionSays) {
   struct Case {

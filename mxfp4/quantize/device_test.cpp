@@ -12,14 +12,8 @@
 namespace mxfp4 {
 namespace {
 
-class QuantizeOnDevice : public testing::Test {
+class QuantizeOnDevice : public kernel::OnDevice<QuantizeOptions> {
  protected:
-  void SetUp() override {
-    std::string why_not;
-    const auto device = kernel::device_for_tests(why_not);
-    if (!device) GTEST_SKIP() << why_not;
-    options_.context.device = *device;
-  }
   static std::vector<float> normal(std::size_t count) {
     std::mt19937 random(3);
     std::normal_distribution<float> distribution;
@@ -27,7 +21,6 @@ class QuantizeOnDevice : public testing::Test {
     for (float& value : x) value = distribution(random);
     return x;
   }
-  QuantizeOptions options_;
 };
 
 TEST_F(QuantizeOnDevice, GivesTheBytesAndStatisticsOfTheProcessor) {

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "mxfp4/base/fail_internal.h"
+#include "mxfp4/kernel/backend_list_internal.h"
 #include "mxfp4/kernel/vulkan/codec.h"
 #include "mxfp4/kernel/vulkan/layer.h"
 
@@ -42,33 +42,12 @@ std::unique_ptr<DeviceLayer> VulkanDevice::experts(const DeviceExpertMatrices& m
 // --- what kernel/backends.inc asks for ---
 
 DeviceList list() {
-  DeviceList list;
-  try {
-    const std::vector<Traits> all = all_traits();
-    const int best = best_of(all);
-    for (int i = 0; i < static_cast<int>(all.size()); ++i) {
-      const Traits& traits = all[static_cast<std::size_t>(i)];
-      list.devices.push_back({{Backend::vulkan, i}, traits.name, refusal(traits), i == best});
-    }
-    if (all.empty()) list.why_none.emplace_back("vulkan: no device");
-  } catch (const Error& error) {
-    list.why_none.emplace_back(error.what());
-  }
-  return list;
+  return list_of(Backend::vulkan, all_traits);
 }
 
 std::unique_ptr<ComputeDevice> open(int index) {
-  const std::vector<Traits> all = all_traits();
-  const int chosen = index == Device::kBest ? best_of(all) : index;
-  if (index >= static_cast<int>(all.size())) {
-    fail(ErrorCode::invalid_argument, "vulkan:{}: there are {} devices", index, all.size());
-  }
-  if (chosen < 0) {
-    std::string why;
-    for (const Traits& traits : all) why += fmt::format("; {}: {}", traits.name, refusal(traits));
-    fail(ErrorCode::unsupported, "vulkan: no device can be used{}", why);
-  }
-  return std::make_unique<VulkanDevice>(instance(), instance().devices()[static_cast<std::size_t>(chosen)]);
+  return std::make_unique<VulkanDevice>(instance(),
+                                        instance().devices()[choose({Backend::vulkan, index}, all_traits())]);
 }
 
 }  // namespace mxfp4::kernel::vulkan

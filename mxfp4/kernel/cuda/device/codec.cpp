@@ -12,16 +12,23 @@ std::size_t bytes_of(Dtype dtype) noexcept {
   return static_cast<std::size_t>(bits_of(dtype)) / 8;
 }
 
+/// How rows of elements of `each` bytes go through the device, and memory there for one pass.
+RowPasses passes_with_memory(Gpu& gpu, std::size_t rows, std::size_t columns, int block_size,
+                             std::size_t each) {
+  const RowPasses passes = row_passes(rows, columns, block_size, each);
+  gpu.work.elements.grow(passes.rows_each * passes.columns * each);
+  gpu.work.codes.grow(passes.rows_each * passes.code_bytes);
+  gpu.work.scales.grow(passes.rows_each * passes.blocks);
+  return passes;
+}
+
 }  // namespace
 
 std::size_t quantize(Gpu& gpu, const QuantizeArgs& args) {
   const std::lock_guard lock(gpu.mutex);
   const Current current(gpu.index);
   const std::size_t each = bytes_of(args.dtype);
-  const RowPasses passes = row_passes(args.rows, args.columns, args.block_size, each);
-  gpu.work.elements.grow(passes.rows_each * passes.columns * each);
-  gpu.work.codes.grow(passes.rows_each * passes.code_bytes);
-  gpu.work.scales.grow(passes.rows_each * passes.blocks);
+  const RowPasses passes = passes_with_memory(gpu, args.rows, args.columns, args.block_size, each);
   gpu.work.refused.grow(sizeof(unsigned long long));
   gpu.stream.fill(gpu.work.refused.as<void>(), 0xFF, sizeof(unsigned long long),
                   "clearing the index of a refusal");
@@ -57,10 +64,7 @@ void dequantize(Gpu& gpu, const DequantizeArgs& args) {
   const std::lock_guard lock(gpu.mutex);
   const Current current(gpu.index);
   const std::size_t each = bytes_of(args.dtype);
-  const RowPasses passes = row_passes(args.rows, args.columns, args.block_size, each);
-  gpu.work.elements.grow(passes.rows_each * passes.columns * each);
-  gpu.work.codes.grow(passes.rows_each * passes.code_bytes);
-  gpu.work.scales.grow(passes.rows_each * passes.blocks);
+  const RowPasses passes = passes_with_memory(gpu, args.rows, args.columns, args.block_size, each);
   DequantizeLaunch launch;
   launch.codes = gpu.work.codes.as<std::uint8_t>();
   launch.scales = gpu.work.scales.as<std::uint8_t>();

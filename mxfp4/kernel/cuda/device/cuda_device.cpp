@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "mxfp4/base/fail_internal.h"
+#include "mxfp4/kernel/backend_list_internal.h"
 #include "mxfp4/kernel/cuda/device/layer.h"
 
 namespace mxfp4::kernel::cuda {
@@ -41,33 +42,11 @@ std::unique_ptr<DeviceLayer> CudaDevice::experts(const DeviceExpertMatrices& mat
 }
 
 DeviceList list() {
-  DeviceList list;
-  try {
-    const std::vector<Traits> all = all_traits();
-    const int best = best_of(all);
-    for (int i = 0; i < static_cast<int>(all.size()); ++i) {
-      const Traits& traits = all[static_cast<std::size_t>(i)];
-      list.devices.push_back({{Backend::cuda, i}, traits.name, refusal(traits), i == best});
-    }
-    if (all.empty()) list.why_none.emplace_back("cuda: no device");
-  } catch (const Error& error) {
-    list.why_none.emplace_back(error.what());
-  }
-  return list;
+  return list_of(Backend::cuda, all_traits);
 }
 
 std::unique_ptr<ComputeDevice> open(int index) {
-  const std::vector<Traits> all = all_traits();
-  if (index >= static_cast<int>(all.size())) {
-    fail(ErrorCode::invalid_argument, "cuda:{}: there are {} devices", index, all.size());
-  }
-  const int chosen = index == Device::kBest ? best_of(all) : index;
-  if (chosen < 0 || !refusal(all[static_cast<std::size_t>(chosen)]).empty()) {
-    std::string why;
-    for (const Traits& traits : all) why += fmt::format("; {}: {}", traits.name, refusal(traits));
-    fail(ErrorCode::unsupported, "cuda: no device can be used{}", why);
-  }
-  return std::make_unique<CudaDevice>(chosen);
+  return std::make_unique<CudaDevice>(static_cast<int>(choose({Backend::cuda, index}, all_traits())));
 }
 
 }  // namespace mxfp4::kernel::cuda
