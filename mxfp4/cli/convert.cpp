@@ -70,6 +70,7 @@ class Convert : public Verb {
     app.add_flag("--dry-run", dry_run_, "Show what would be written, and write nothing")
         ->group("What to write");
     add_job_options(app, request_.options);
+    add_timeout(app, request_.options.timeout);
     app.footer(
         "  mxfp4 convert gpt-oss-20b gpt-oss-20b-mlx --format mlx\n"
         "  mxfp4 convert model-ct model-quark --format quark --dry-run\n"

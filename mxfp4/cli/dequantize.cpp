@@ -48,6 +48,7 @@ class Dequantize : public Verb {
                "Of the expanded weights (default: what the config says, else bf16)")
         ->group("What to write");
     add_job_options(app, request_.options);
+    add_timeout(app, request_.options.timeout);
     add_device(app);
     app.footer(
         "  mxfp4 dequantize model-mxfp4 model\n"

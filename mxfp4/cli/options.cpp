@@ -55,7 +55,6 @@ void add_job_options(CLI::App& app, job::Options& options) {
                "Go on where an earlier run of the same command was cut short; a shard that is whole is kept")
       ->group(group);
   app.add_flag("--overwrite", options.overwrite, "Replace OUT, once the new one is whole")->group(group);
-  add_timeout(app, options.timeout);
 }
 
 void add_timeout(CLI::App& app, std::chrono::seconds& timeout) {

@@ -22,7 +22,7 @@ CLI::Option* add_path(CLI::App& app, const std::string& name, std::filesystem::p
 /// Positionals IN and OUT.
 void add_paths(CLI::App& app, std::filesystem::path& in, std::filesystem::path& out);
 
-/// --threads, --max-memory, --max-shard, --resume, --overwrite, --timeout.
+/// --threads, --max-memory, --max-shard, --resume, --overwrite.
 void add_job_options(CLI::App& app, job::Options& options);
 
 /// --device, which is MXFP4_DEVICE for this run.
@@ -30,8 +30,8 @@ void add_device(CLI::App& app);
 
 /// Opens the device of this run, before there is anything to lose. Throws Error if it cannot be used.
 void open_device();
+
 /// --timeout, of ranks.
-inline constexpr std::chrono::seconds kTimeout{300};
 void add_timeout(CLI::App& app, std::chrono::seconds& timeout);
 
 /// The ranks share what is done with these options.

@@ -66,6 +66,7 @@ class Quantize : public Verb {
                  "Write nothing: show the plan, and check that it could be carried out")
         ->group(group);
     add_job_options(app, request_.options);
+    add_timeout(app, request_.options.timeout);
     add_device(app);
     app.footer(
         "  mxfp4 quantize model model-mxfp4\n"

@@ -137,7 +137,7 @@ class Verify : public Verb {
 
   job::VerifyRequest request_;
   VerifyReport report_;
-  std::chrono::seconds timeout_ = kTimeout;
+  std::chrono::seconds timeout_ = job::Options().timeout;
   bool structure_ = false;
 };
 
