@@ -33,18 +33,22 @@ float number(const StoredTensor& tensor, std::int64_t index) {
   return value;
 }
 
-class Fp8InTiles final : public OtherCodes {
+/// Codes whose read_as() computes in whatever it is asked for.
+template <class Codes>
+class InEitherPrecision : public OtherCodes {
  public:
   void read(std::int64_t row, std::int64_t row_end, std::int64_t column, std::int64_t column_end,
-            float* out) const override {
-    read_as(row, row_end, column, column_end, out);
+            float* out) const final {
+    static_cast<const Codes*>(this)->read_as(row, row_end, column, column_end, out);
   }
   void read_exact(std::int64_t row, std::int64_t row_end, std::int64_t column, std::int64_t column_end,
-                  double* out) const override {
-    read_as(row, row_end, column, column_end, out);
+                  double* out) const final {
+    static_cast<const Codes*>(this)->read_as(row, row_end, column, column_end, out);
   }
+};
 
- private:
+class Fp8InTiles final : public InEitherPrecision<Fp8InTiles> {
+ public:
   template <class Number>
   void read_as(std::int64_t row, std::int64_t row_end, std::int64_t column, std::int64_t column_end,
                Number* out) const {
@@ -63,18 +67,8 @@ class Fp8InTiles final : public OtherCodes {
   }
 };
 
-class Nvfp4Codes final : public OtherCodes {
+class Nvfp4Codes final : public InEitherPrecision<Nvfp4Codes> {
  public:
-  void read(std::int64_t row, std::int64_t row_end, std::int64_t column, std::int64_t column_end,
-            float* out) const override {
-    read_as(row, row_end, column, column_end, out);
-  }
-  void read_exact(std::int64_t row, std::int64_t row_end, std::int64_t column, std::int64_t column_end,
-                  double* out) const override {
-    read_as(row, row_end, column, column_end, out);
-  }
-
- private:
   template <class Number>
   void read_as(std::int64_t row, std::int64_t row_end, std::int64_t column, std::int64_t column_end,
                Number* out) const {

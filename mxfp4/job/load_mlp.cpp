@@ -66,26 +66,34 @@ Experts load_experts(const Checkpoint& checkpoint, std::int64_t number, LayerOpt
   return Experts(find_experts(checkpoint, number).weights, giving_back(checkpoint, std::move(options)));
 }
 
-ShardedExperts load_sharded_experts(const Checkpoint& checkpoint, std::int64_t number, Communicator& ranks,
-                                    const ShardPlan& plan, LayerOptions options) {
+namespace {
+
+ShardedExperts sharded(const Checkpoint& checkpoint, const Found& found, Communicator& ranks,
+                       const ShardPlan& plan, LayerOptions options) {
   if (!options.pack && plan.tensor > 1) {
     fail(ErrorCode::unsupported,
          "{}: columns of a weight cannot be used where they lie: without packing, {} ranks "
          "can share experts, not their channels",
          checkpoint.files.path.string(), ranks.size());
   }
-  const Found found = find_experts(checkpoint, number);
   const std::optional<WeightShard> shard = shard_weights(found.weights, plan, ranks.rank());
   std::optional<Experts> mine;
   if (shard) mine.emplace(shard->weights, giving_back(checkpoint, std::move(options)));
   return ShardedExperts(ranks, plan, std::move(mine));
 }
 
+}  // namespace
+
+ShardedExperts load_sharded_experts(const Checkpoint& checkpoint, std::int64_t number, Communicator& ranks,
+                                    const ShardPlan& plan, LayerOptions options) {
+  return sharded(checkpoint, find_experts(checkpoint, number), ranks, plan, std::move(options));
+}
+
 ShardedExperts load_sharded_experts(const Checkpoint& checkpoint, std::int64_t number, Communicator& ranks,
                                     int tensor, LayerOptions options) {
-  const auto count = static_cast<std::int64_t>(find_experts(checkpoint, number).weights.down.weights.size());
-  return load_sharded_experts(checkpoint, number, ranks, share_experts(count, ranks.size(), tensor),
-                              std::move(options));
+  const Found found = find_experts(checkpoint, number);
+  const auto count = static_cast<std::int64_t>(found.weights.down.weights.size());
+  return sharded(checkpoint, found, ranks, share_experts(count, ranks.size(), tensor), std::move(options));
 }
 
 namespace {

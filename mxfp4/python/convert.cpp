@@ -76,11 +76,7 @@ nb::dict convert_checkpoint(const Path& source, const Path& out, const std::stri
   request.format = format;
   request.from = from;
   request.verify = verify;
-  request.options.threads = context_of(threads).threads;
-  request.options.max_memory = max_memory;
-  request.options.max_shard = max_shard;
-  request.options.overwrite = overwrite;
-  request.options.resume = resume;
+  request.options = job_options(threads, max_memory, max_shard, overwrite, resume);
   const job::ConvertReport report = run_job(request.options, progress, [&] {
     return dry_run ? job::plan_convert(request) : job::run_convert(request);
   });

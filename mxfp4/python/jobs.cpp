@@ -103,11 +103,7 @@ nb::dict quantize_checkpoint(const Path& source, const Path& out, std::string_vi
   request.reference = reference;
   request.imatrix = imatrix;
   request.card = card;
-  request.options.threads = context_of(threads).threads;
-  request.options.max_memory = max_memory;
-  request.options.max_shard = max_shard;
-  request.options.overwrite = overwrite;
-  request.options.resume = resume;
+  request.options = job_options(threads, max_memory, max_shard, overwrite, resume);
   const job::QuantizeReport report = run_job(request.options, progress, [&] {
     return dry_run ? job::plan_quantize(request) : job::run_quantize(request);
   });

@@ -13,8 +13,21 @@
 #include <nanobind/nanobind.h>
 
 #include "mxfp4/job/progress.h"
+#include "mxfp4/python/arrays_internal.h"
 
 namespace mxfp4::python {
+
+/// What every job that writes a checkpoint can be told; `threads` 0: all.
+inline job::Options job_options(int threads, std::uint64_t max_memory, std::uint64_t max_shard,
+                                bool overwrite, bool resume) {
+  job::Options options;
+  options.threads = context_of(threads).threads;
+  options.max_memory = max_memory;
+  options.max_shard = max_shard;
+  options.overwrite = overwrite;
+  options.resume = resume;
+  return options;
+}
 
 /// Takes what a job says on its threads, for the thread that waits for it.
 class Relay : public job::Progress {
