@@ -64,10 +64,13 @@ def test_rust_links_the_library(kind: str, root: Path, tmp_path: Path, request):
     assert said == RUST_SAYS
 
 
-def test_a_consumer_builds_with_the_sources_inside(root: Path, tmp_path: Path):
-    configure_and_build(root / "tests/consumer", tmp_path, f"-DMXFP4_SOURCE={root}")
-    assert run(tmp_path / "consumer") == CONSUMER_SAYS
-    assert not list(tmp_path.rglob("*_test"))
+def test_a_consumer_builds_with_the_sources_inside(root: Path):
+    # With the flags of the release build and as deep in the tree, so that the compiler cache has all objects.
+    tree = root / "build/consumer"
+    shutil.rmtree(tree, ignore_errors=True)
+    configure_and_build(root / "tests/consumer", tree, f"-DMXFP4_SOURCE={root}", "-DMXFP4_WERROR=ON")
+    assert run(tree / "consumer") == CONSUMER_SAYS
+    assert not list(tree.rglob("*_test"))
 
 
 def test_the_installed_tool_runs(static_prefix: Path, shared_prefix: Path):
