@@ -63,6 +63,7 @@ Json first_of(const nlohmann::json& object, std::initializer_list<const char*> n
 }
 
 std::map<std::string, std::string> texts(const ConfigRequest& request) {
+  if (request.config.empty()) return {};
   const nlohmann::json config = parse_json(request.config, "config.json");
   if (is_openai_config(config)) return {{"config.json", std::string(request.config)}};
   nlohmann::json rope = nlohmann::json::object();

@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "mxfp4/base/fail_internal.h"
+#include "mxfp4/base/parallel.h"
 #include "mxfp4/job/give_back_internal.h"
 #include "mxfp4/tensor/shape.h"
 
@@ -42,6 +43,27 @@ const Weight& find_mxfp4(const Checkpoint& checkpoint, const std::string& name, 
          rank == 2 ? "a stack of experts, not a Linear layer" : "no stack of experts");
   }
   return *weight;
+}
+
+Mxfp4View blocks_of(const Checkpoint& checkpoint, const Weight& weight, bool in_place,
+                    std::vector<std::uint8_t>& copy) {
+  const StoredBlocks& stored = weight.quantized;
+  if (stored.is_plain()) return stored.view();
+  if (in_place) {
+    fail(
+        ErrorCode::unsupported,
+        "{}: '{}' cannot be used where it lies, codes and scales in turns; a layer that packs it copies them",
+        checkpoint.files.path.string(), weight.name);
+  }
+  const std::int64_t code_bytes = stored.blocks() * (kBlockSize / 2), width = stored.blocks_per_row();
+  copy.resize(static_cast<std::size_t>(code_bytes + stored.blocks()));
+  std::uint8_t *const codes = copy.data(), *const scales = codes + code_bytes;
+  parallel_for(Context(), static_cast<std::size_t>(stored.rows()), [&](int, std::size_t index) {
+    const auto row = static_cast<std::int64_t>(index);
+    copy_row(stored, row, codes + row * width * (kBlockSize / 2), scales + row * width);
+  });
+  give_back(checkpoint, weight.stored->bytes);
+  return {codes, scales, stored.shape, kBlockSize};
 }
 
 const DenseView& dense_of(const Checkpoint& checkpoint, const Weight& weight) {

@@ -18,6 +18,11 @@ LayerOptions giving_back(const Checkpoint& checkpoint, LayerOptions options);
 /// unsupported if it is not MXFP4 or of another rank.
 const Weight& find_mxfp4(const Checkpoint& checkpoint, const std::string& name, int rank);
 
+/// Codes and scales for a layer: where they lie, or, if they lie in turns (GGUF), in `copy`, which must
+/// outlive the view. Throws Error unsupported for the latter if the layer is to use them `in_place`.
+Mxfp4View blocks_of(const Checkpoint& checkpoint, const Weight& weight, bool in_place,
+                    std::vector<std::uint8_t>& copy);
+
 /// The elements of a dense weight. Throws Error unsupported if it is not F32, BF16 or F16.
 const DenseView& dense_of(const Checkpoint& checkpoint, const Weight& weight);
 

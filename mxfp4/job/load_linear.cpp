@@ -17,7 +17,9 @@ Linear load_linear(const Checkpoint& checkpoint, std::string_view name, LayerOpt
   if (const Weight* const found = checkpoint.find(std::string(weight.module()) + ".bias")) {
     bias = vector_of(checkpoint, *found, weight.quantized.shape[0]);
   }
-  return Linear(weight.quantized.view(), bias, giving_back(checkpoint, std::move(options)));
+  std::vector<std::uint8_t> copy;
+  return Linear(blocks_of(checkpoint, weight, !options.pack, copy), bias,
+                giving_back(checkpoint, std::move(options)));
 }
 
 }  // namespace mxfp4::job

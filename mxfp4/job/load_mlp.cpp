@@ -34,8 +34,8 @@ struct Found {
   OwnedMatrices gate, up, down;
 };
 
-Found find_experts(const Checkpoint& checkpoint, std::int64_t number) {
-  const MoeLayer layer(checkpoint, number);
+Found find_experts(const Checkpoint& checkpoint, std::int64_t number, bool pack) {
+  const MoeLayer layer(checkpoint, number, !pack);
   const MoeNames& names = layer.names();
   const MoeConfig config = layer.config();
   Found found;
@@ -63,7 +63,8 @@ Found find_experts(const Checkpoint& checkpoint, std::int64_t number) {
 }  // namespace
 
 Experts load_experts(const Checkpoint& checkpoint, std::int64_t number, LayerOptions options) {
-  return Experts(find_experts(checkpoint, number).weights, giving_back(checkpoint, std::move(options)));
+  const Found found = find_experts(checkpoint, number, options.pack);
+  return Experts(found.weights, giving_back(checkpoint, std::move(options)));
 }
 
 namespace {
@@ -86,12 +87,13 @@ ShardedExperts sharded(const Checkpoint& checkpoint, const Found& found, Communi
 
 ShardedExperts load_sharded_experts(const Checkpoint& checkpoint, std::int64_t number, Communicator& ranks,
                                     const ShardPlan& plan, LayerOptions options) {
-  return sharded(checkpoint, find_experts(checkpoint, number), ranks, plan, std::move(options));
+  const Found found = find_experts(checkpoint, number, options.pack);
+  return sharded(checkpoint, found, ranks, plan, std::move(options));
 }
 
 ShardedExperts load_sharded_experts(const Checkpoint& checkpoint, std::int64_t number, Communicator& ranks,
                                     int tensor, LayerOptions options) {
-  const Found found = find_experts(checkpoint, number);
+  const Found found = find_experts(checkpoint, number, options.pack);
   const auto count = static_cast<std::int64_t>(found.weights.down.weights.size());
   return sharded(checkpoint, found, ranks, share_experts(count, ranks.size(), tensor), std::move(options));
 }

@@ -10,13 +10,15 @@
 namespace mxfp4::job {
 
 /// The experts of a decoder layer, whether the checkpoint stacks them or lists them one by one. While they
-/// are packed, the pages of the files are given back. Throws Error invalid_argument if the layer has no
-/// experts, unsupported if one of their weights is not MXFP4 or the model's family is not known (see
-/// MoeConfig), and what Experts throws.
+/// are packed, the pages of the files are given back; of GGUF, where codes and scales lie in turns, a copy of
+/// the layer is packed. Throws Error invalid_argument if the layer has no experts, unsupported if one of
+/// their weights is not MXFP4, or lies in turns and is not to be packed, or the model's family is not known
+/// (see MoeConfig), and what Experts throws.
 Experts load_experts(const Checkpoint& checkpoint, std::int64_t layer, LayerOptions options = {});
 
 /// A rank's part of them, over all ranks, which call together: ranges of experts, in groups of `tensor` ranks
-/// that share their channels, or as a plan says. Of the weights a rank packs and reads its own part only.
+/// that share their channels, or as a plan says. Of the weights a rank packs its own part only, and reads no
+/// more, unless they are GGUF's.
 /// Throws also Error unsupported for channels without options.pack, and what share_experts(), cut_channels()
 /// and ShardedExperts throw.
 ShardedExperts load_sharded_experts(const Checkpoint& checkpoint, std::int64_t layer, Communicator& ranks,

@@ -38,7 +38,7 @@ std::vector<float> forward(const Experts& experts, const DenseView& x, const std
 
 TEST(LoadMlp, ComputesWhatTransformersComputes) {
   const Expected expected;
-  for (const char* const model : {"hf-mxfp4", "openai"}) {
+  for (const char* const model : {"hf-mxfp4", "openai", "gguf/mxfp4.gguf"}) {
     const Checkpoint checkpoint = open_checkpoint(kModels + "tiny-gpt-oss/" + model);
     for (std::int64_t layer = 0; layer < 3; ++layer) {
       const std::string name = fmt::format("f32.padded.layers.{}.", layer);
@@ -138,6 +138,12 @@ TEST(LoadMlp, NamesWhatItCannotLoad) {
   EXPECT_EQ(message(open_checkpoint(llama), 0), llama + ": layer 0 has no router");
   EXPECT_EQ(message(open_checkpoint(dense), 0),
             dense + ": 'model.layers.0.mlp.experts.gate_up_proj' is BF16, not MXFP4");
+  const std::string gguf = kModels + "tiny-gpt-oss/gguf/mxfp4.gguf";
+  const Checkpoint in_turns = open_checkpoint(gguf);
+  EXPECT_EQ(error_of([&] { load_mlp(in_turns, 0, {.pack = false}); }).what(),
+            gguf +
+                ": 'model.layers.0.mlp.experts.gate_proj' cannot be used where it lies, codes and scales in "
+                "turns; a layer that packs it copies them");
 }
 
 }  // namespace

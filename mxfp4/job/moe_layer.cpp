@@ -22,7 +22,8 @@ constexpr MoeNames kNames[] = {
 
 }  // namespace
 
-MoeLayer::MoeLayer(const Checkpoint& checkpoint, std::int64_t number) : checkpoint_(checkpoint) {
+MoeLayer::MoeLayer(const Checkpoint& checkpoint, std::int64_t number, bool in_place)
+    : checkpoint_(checkpoint), in_place_(in_place) {
   check_readable(checkpoint);
   for (const MoeNames& names : kNames) {
     const std::string prefix = fmt::format(fmt::runtime(names.layer), number);
@@ -53,9 +54,15 @@ std::optional<OwnedMatrices> MoeLayer::stack(const std::string& name) const {
   const std::string stem = name.ends_with(kWeight) ? name.substr(0, name.size() - kWeight.size()) : name;
   const Weight* bias = find(stem + "_bias");
   if (bias == nullptr) bias = find(stem + ".bias");
-  return OwnedMatrices{stacked(find_mxfp4(checkpoint_, prefix_ + name, 3).quantized.view(),
-                               bias == nullptr ? DenseView() : dense_of(checkpoint_, *bias)),
-                       {}};
+  OwnedMatrices all;
+  const Mxfp4View weights = blocks(name, 3, all);
+  all.matrices = stacked(weights, bias == nullptr ? DenseView() : dense_of(checkpoint_, *bias));
+  return all;
+}
+
+Mxfp4View MoeLayer::blocks(const std::string& name, int rank, OwnedMatrices& into) const {
+  const Weight& weight = find_mxfp4(checkpoint_, prefix_ + name, rank);
+  return blocks_of(checkpoint_, weight, in_place_, into.copies.emplace_back());
 }
 
 OwnedMatrices MoeLayer::list(const std::string& name) const {
@@ -70,13 +77,12 @@ OwnedMatrices MoeLayer::list(const std::string& name) const {
   }
   const bool biases = find(member(0) + ".bias") != nullptr;
   for (std::int64_t expert = 0; expert < count; ++expert) {
-    const std::string path = prefix_ + member(expert);
-    const Mxfp4View matrix = find_mxfp4(checkpoint_, path + ".weight", 2).quantized.view();
+    const Mxfp4View matrix = blocks(member(expert) + ".weight", 2, all);
     all.matrices.weights.push_back(matrix);
     const Weight* const bias = find(member(expert) + ".bias");
     if ((bias != nullptr) != biases) {
       fail(ErrorCode::corrupt_file, "{}: of '{}0.{}' and '{}' only one has a bias", where(),
-           prefix_ + kExperts, name, path);
+           prefix_ + kExperts, name, prefix_ + member(expert));
     }
     if (!biases) continue;
     const std::vector<float> values = vector_of(checkpoint_, *bias, matrix.shape[0]);

@@ -25,16 +25,19 @@ struct MoeNames {
   const char* downs = "experts.down_proj";
 };
 
-/// The matrices of all experts, with memory for biases that had to be collected.
+/// The matrices of all experts, with memory for biases that had to be collected, and for weights that had to
+/// be put in order.
 struct OwnedMatrices {
   ExpertMatrices matrices;
   std::vector<float> bias;
+  std::vector<std::vector<std::uint8_t>> copies;
 };
 
 class MoeLayer {
  public:
-  /// Throws Error invalid_argument if the layer has no router. Refers to the checkpoint.
-  MoeLayer(const Checkpoint& checkpoint, std::int64_t number);
+  /// `in_place`: its weights are to be used where they lie. Throws Error invalid_argument if the layer has no
+  /// router. Refers to the checkpoint.
+  MoeLayer(const Checkpoint& checkpoint, std::int64_t number, bool in_place = false);
 
   const Checkpoint& checkpoint() const noexcept { return checkpoint_; }
   std::string where() const { return checkpoint_.files.path.string(); }  ///< what messages begin with
@@ -53,8 +56,11 @@ class MoeLayer {
 
  private:
   OwnedMatrices list(const std::string& name) const;
+  /// The blocks of the MXFP4 weight of that name; `into` keeps them if they are a copy.
+  Mxfp4View blocks(const std::string& name, int rank, OwnedMatrices& into) const;
 
   const Checkpoint& checkpoint_;
+  bool in_place_;
   const MoeNames* names_ = nullptr;
   std::string prefix_;
 };

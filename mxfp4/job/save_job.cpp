@@ -9,6 +9,7 @@
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/checkpoint/checkpoint.h"
 #include "mxfp4/checkpoint/convention.h"
+#include "mxfp4/checkpoint/experts_internal.h"
 #include "mxfp4/checkpoint/selection.h"
 #include "mxfp4/job/parts.h"
 #include "mxfp4/job/preflight_internal.h"
@@ -17,7 +18,14 @@
 namespace mxfp4::job {
 namespace {
 
-constexpr std::string_view kWeight = ".weight";
+constexpr std::string_view kWeight = ".weight", kLinear = "linear";
+
+/// Whether a reader gives a quantised weight this name again. `linear` notes names that have no ".weight".
+bool keeps_name(const Convention& convention, const std::string& name, const Shape& shape) {
+  if (convention.name == kLinear) return true;
+  if (convention.code_shape == CodeShape::blocks) return !name.ends_with(kWeight);
+  return name.ends_with(kWeight) || (shape.size() == 3 && parse_expert_name(name));
+}
 
 /// Bytes as a tensor of their own.
 Part bytes_part(std::string name, Dtype dtype, Shape shape, const std::uint8_t* bytes, std::int64_t size) {
@@ -53,7 +61,7 @@ class Saver {
     std::string module = name;
     if (module.ends_with(kWeight)) {
       module.resize(module.size() - kWeight.size());
-    } else if (&convention_ == find_convention("linear")) {
+    } else if (convention_.name == kLinear) {
       bare_names_.push_back(name);  // or a reader would take it for name.weight
     }
     Shape scales = view.shape;
@@ -78,6 +86,12 @@ class Saver {
     if (convention_.experts == ExpertLayout::single && view.shape.size() != 2) {
       fail(ErrorCode::unsupported, "'{}': {} holds matrices only, not shape {}", name, convention_.name,
            to_string(view.shape));
+    }
+    if (!keeps_name(convention_, name, view.shape)) {
+      const bool has = name.ends_with(kWeight);
+      fail(ErrorCode::unsupported, "'{}': would be read as '{}', as {} names weights; {} keeps every name",
+           name, has ? name.substr(0, name.size() - kWeight.size()) : name + std::string(kWeight),
+           convention_.name, kLinear);
     }
   }
 

@@ -39,12 +39,15 @@ TEST_F(Save, WritesWhatEveryConventionIsReadAs) {
   for (const Convention& convention : conventions()) {
     if (convention.own_files) continue;
     SaveRequest request = request_to("x.safetensors", convention.name);
-    request.tensors = {{"layer.weight", {}, weight.view()}};
+    const bool bare = convention.code_shape == CodeShape::blocks;
+    const std::string name = bare ? "layer" : "layer.weight";
+    request.tensors = {{name, {}, weight.view()}};
     request.options.overwrite = true;
     EXPECT_EQ(run_save(request).files, std::vector<std::string>{"x.safetensors"});
     const Checkpoint checkpoint = open_checkpoint(request.out, convention.name);
     ASSERT_EQ(checkpoint.weights.size(), 1u) << convention.name;
     const Weight& read = checkpoint.weights[0];
+    EXPECT_EQ(read.name, name) << convention.name;
     ASSERT_TRUE(read.is_quantized());
     EXPECT_EQ(read.quantized.shape, weight.shape);
     EXPECT_EQ(std::memcmp(read.quantized.codes, weight.codes.data(), weight.codes.size()), 0);
@@ -107,6 +110,38 @@ TEST_F(Save, RefusesWhatAConventionCannotHold) {
   EXPECT_EQ(message("compressed-tensors", whole.view()),
             "'w': compressed-tensors holds matrices only, not shape [2, 3, 32]");
   EXPECT_EQ(message("best", whole.view()).substr(0, 24), "no convention 'best'; th");
+}
+
+TEST_F(Save, RefusesNamesThatWouldComeBackAsOthers) {
+  const Mxfp4Tensor matrix = quantized({4, 64}), stack = quantized({2, 4, 64});
+  const auto save = [&](const char* convention, const std::string& name, const Mxfp4Tensor& weight) {
+    SaveRequest request = request_to("x.safetensors", convention);
+    request.options.overwrite = true;
+    request.tensors = {{name, {}, weight.view()}};
+    run_save(request);
+    EXPECT_NE(open_checkpoint(request.out).find(name), nullptr) << convention << ", " << name;
+  };
+  const auto message = [&](const char* convention, const std::string& name) {
+    return std::string(error_of([&] { save(convention, name, matrix); }).what());
+  };
+  EXPECT_EQ(message("gpt-oss", "a.weight"),
+            "'a.weight': would be read as 'a', as gpt-oss names weights; linear keeps every name");
+  EXPECT_EQ(message("mlx", "a"),
+            "'a': would be read as 'a.weight', as mlx names weights; linear keeps every name");
+  for (const char* const name : {"a", "a.weight"}) save("linear", name, matrix);
+  save("native", "model.layers.0.mlp.experts.down_proj", stack);
+}
+
+TEST_F(Save, NeedsNoConfigForADirectory) {
+  const Mxfp4Tensor stack = quantized({2, 4, 64});
+  for (const Convention& convention : conventions()) {
+    if (convention.own_files || convention.experts == ExpertLayout::single) continue;
+    SaveRequest request = request_to(convention.name, convention.name);
+    request.tensors = {{"block.0.mlp.mlp1_weight", {}, stack.view()}};
+    if (convention.code_shape != CodeShape::blocks) request.tensors[0].name += ".weight";
+    run_save(request);
+    EXPECT_TRUE(open_checkpoint(request.out).weights.at(0).is_quantized()) << convention.name;
+  }
 }
 
 }  // namespace
