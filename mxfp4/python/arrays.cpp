@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include "mxfp4/base/context.h"
 #include "mxfp4/base/fail_internal.h"
@@ -52,6 +53,14 @@ DenseArray dense_array(std::string_view what, nb::handle object, bool bf16) {
     view.strides.push_back(array.stride(d));
   }
   return result;
+}
+
+nb::tuple described(std::string_view what, nb::handle object) {
+  const DenseView view = dense_array(what, object, false).view;
+  const char* const dtype = view.dtype == Dtype::f32   ? "float32"
+                            : view.dtype == Dtype::f16 ? "float16"
+                                                       : "bfloat16";
+  return nb::make_tuple(nb::tuple(nb::cast(view.shape)), dtype);
 }
 
 Output output(std::string_view what, nb::handle object, std::size_t bytes) {

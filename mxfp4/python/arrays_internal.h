@@ -33,6 +33,9 @@ struct DenseArray {
 /// this computer's memory, Error invalid_argument for another dtype.
 DenseArray dense_array(std::string_view what, nb::handle object, bool bf16);
 
+/// The shape of such an array, and "float32", "float16" or "bfloat16". Throws as dense_array().
+nb::tuple described(std::string_view what, nb::handle object);
+
 /// Memory to write `bytes` bytes to.
 struct Output {
   nb::ndarray<nb::device::cpu, nb::c_contig> array;

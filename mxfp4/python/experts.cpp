@@ -166,8 +166,11 @@ void route(const Router& router, nb::handle array, bool bf16, const NewIds& ids,
          weights.size(), routes);
   }
   const int used = context_of(threads).threads;
-  const nb::gil_scoped_release release;
-  router.forward(tokens.x.view, {ids.data(), weights.data()}, used);
+  if (tokens.count == 0) return;
+  in_steps(tokens.indices, kStepTokens / tokens.each(), [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t first = begin * tokens.each() * router.top_k();
+    router.forward(tokens.part(begin, end), {ids.data() + first, weights.data() + first}, used);
+  });
 }
 
 }  // namespace

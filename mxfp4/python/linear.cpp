@@ -65,6 +65,8 @@ void forward(const Layer& layer, nb::handle array, bool bf16, nb::handle out, st
 }  // namespace
 
 void bind_linear(nb::module_& m) {
+  m.def(
+      "check_activation", [](std::string_view name) { activation_named(name); }, nb::arg("name"));
   nb::class_<Layer>(m, "Linear")
       .def(
           "__init__",

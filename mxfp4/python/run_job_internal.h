@@ -7,12 +7,15 @@
 #include <future>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include <nanobind/nanobind.h>
 
+#include "mxfp4/base/error.h"
 #include "mxfp4/job/progress.h"
+#include "mxfp4/python/arguments_internal.h"
 #include "mxfp4/python/arrays_internal.h"
 
 namespace mxfp4::python {
@@ -49,7 +52,8 @@ class Relay : public job::Progress {
       warnings.swap(warnings_);
     }
     for (const std::string& warning : warnings) {
-      if (PyErr_WarnEx(PyExc_UserWarning, warning.c_str(), 1) != 0) throw nanobind::python_error();
+      const std::string said = in_python(warning);
+      if (PyErr_WarnEx(PyExc_UserWarning, said.c_str(), 1) != 0) throw nanobind::python_error();
     }
     const std::uint64_t done = done_;
     if (progress.is_none() || done == told_) return;
@@ -64,9 +68,22 @@ class Relay : public job::Progress {
   std::vector<std::string> warnings_;
 };
 
+/// Waits for a job that was told to stop; what it says of that, unless it is nothing more.
+template <class Result>
+std::string last_words(std::future<Result>& result) {
+  const nanobind::gil_scoped_release release;
+  try {
+    result.get();
+  } catch (const Error& error) {
+    if (error.what() != std::string_view("stopped")) return in_python(error.what());
+  } catch (const std::exception&) {  // what Python raised is to be known, not this
+  }
+  return {};
+}
+
 /// Runs work() on a thread of its own; this one looks after Python meanwhile: signals, progress(done, total),
-/// warnings. If one of them raises, the job is told to stop, cleans up, and the exception goes on. `options`
-/// must be those of the job.
+/// warnings. If one of them raises, the job is told to stop, and the exception goes on, with a note if it has
+/// left what `resume` goes on from. `options` must be those of the job.
 template <class Work>
 auto run_job(job::Options& options, nanobind::handle progress, const Work& work) {
   constexpr std::chrono::milliseconds kLook{50};
@@ -85,13 +102,17 @@ auto run_job(job::Options& options, nanobind::handle progress, const Work& work)
       relay.tell(progress);
     }
     relay.tell(progress);
-  } catch (...) {
+  } catch (nanobind::python_error& raised) {
     stop = true;
-    const nanobind::gil_scoped_release release;
-    result.wait();
+    const std::string note = last_words(result);
+    if (!note.empty()) raised.value().attr("add_note")(note.c_str());
     throw;
   }
-  return result.get();
+  try {
+    return result.get();
+  } catch (const Error& error) {
+    throw Error(error.code(), in_python(error.what()));
+  }
 }
 
 }  // namespace mxfp4::python

@@ -44,8 +44,10 @@ void quantize(nb::handle array, bool bf16, nb::handle codes, nb::handle scales, 
       output("quantize: codes", codes, static_cast<std::size_t>(rows * blocks * (block_size / 2)));
   const Output scale_bytes = output("quantize: scales", scales, static_cast<std::size_t>(rows * blocks));
 
+  // Under an importance every scale is tried, which takes some 60 times as long.
+  const std::int64_t most = importance ? kStepElements / 64 : kStepElements;
   const std::optional<int> cut = first_dimension(x.view, axis);
-  if (!cut || x.view.elements() <= kStepElements) {
+  if (!cut || x.view.elements() <= most) {
     if (reference) options.reference = reference->data();
     const nb::gil_scoped_release release;
     return quantize_into(x.view, bytes_at(code_bytes, 0), bytes_at(scale_bytes, 0), options);
@@ -54,7 +56,7 @@ void quantize(nb::handle array, bool bf16, nb::handle codes, nb::handle scales, 
   const std::int64_t scales_each = rows / count * blocks;
   const bool importance_each =
       importance && static_cast<std::int64_t>(importance->size()) == count * columns && x.view.rank() > 2;
-  in_steps(count, kStepElements / (x.view.elements() / count), [&](std::int64_t begin, std::int64_t end) {
+  in_steps(count, most / (x.view.elements() / count), [&](std::int64_t begin, std::int64_t end) {
     QuantizeOptions part = options;
     const std::int64_t first = begin * scales_each;
     if (reference) part.reference = reference->data() + first;
@@ -142,6 +144,7 @@ nb::dict error_stats(nb::handle array, bool bf16, int axis, const Bytes& codes, 
 }  // namespace
 
 void bind_tensor(nb::module_& m) {
+  m.def("described", &described, nb::arg("what"), nb::arg("array").none());
   m.def("quantize", &quantize, nb::arg("x"), nb::arg("bf16"), nb::arg("codes"), nb::arg("scales"),
         nb::arg("axis"), nb::arg("block_size"), nb::arg("preset"), nb::arg("scale").none(),
         nb::arg("nonfinite"), nb::arg("importance").noconvert().none(),

@@ -119,7 +119,9 @@ def test_every_dtype_comes_back(tmp_path: Path, rng):
 def test_a_convention_is_what_its_readers_find(convention: str, tmp_path: Path, rng):
     t = mxfp4.quantize(rng.standard_normal((6, 64)).astype(np.float32))
     path = tmp_path / "x.safetensors"
-    mxfp4.save(path, {"layer.weight": t}, convention=convention)
+    name = "layer" if convention in ("gpt-oss", "openai") else "layer.weight"
+    mxfp4.save(path, {name: t}, convention=convention)
+    assert list(mxfp4.open(path)) == [name]
     codes, scales = {
         "gpt-oss": ("layer_blocks", "layer_scales"),
         "openai": ("layer.blocks", "layer.scales"),
@@ -160,6 +162,14 @@ def test_the_config_of_a_directory_says_what_is_quantised(models: Path, tmp_path
     assert "lm_head" in quantisation["ignore"] and "model.layers.0.mlp.down_proj" in quantisation["ignore"]
     assert not any("up_proj" in module for module in quantisation["ignore"])
     assert isinstance(mxfp4.open(tmp_path / "out")["model.layers.0.mlp.up_proj.weight"], mxfp4.Tensor)
+
+
+def test_a_directory_needs_no_config(tmp_path: Path):
+    t = mxfp4.quantize(np.ones((2, 4, 32), np.float32))
+    for convention in ("gpt-oss", "openai", "linear", "mlx", "native"):
+        name = "model.layers.0.mlp.experts.down_proj"
+        mxfp4.save(tmp_path / convention, {name: t}, convention=convention)
+        assert_same(mxfp4.open(tmp_path / convention)[name], t)
 
 
 def test_the_order_in_which_tensors_are_given_does_not_matter(tmp_path: Path, rng):
@@ -220,6 +230,8 @@ def test_what_stands_there_is_replaced_only_if_asked_for(tmp_path: Path, rng):
         mxfp4.save(path, {}, convention="best", overwrite=True)
     with pytest.raises(ValueError, match="'w': compressed-tensors holds matrices only"):
         mxfp4.save(path, {"w": t}, convention="compressed-tensors", overwrite=True)
+    with pytest.raises(ValueError, match="'w.weight': would be read as 'w', as gpt-oss names weights; linear keeps every name"):
+        mxfp4.save(path, {"w.weight": t}, convention="gpt-oss", overwrite=True)
     mxfp4.save(path, {"v": t}, overwrite=True)
     assert list(mxfp4.open(path)) == ["v"]
 

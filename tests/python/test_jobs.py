@@ -87,6 +87,36 @@ def test_an_exception_of_the_callers_ends_the_job(model: Path, tmp_path: Path):
         mxfp4.quantize_checkpoint(model, tmp_path / "out", progress=progress)
 
 
+def test_a_job_that_is_stopped_leaves_what_it_can_go_on_from(tmp_path: Path):
+    tensors, size = 16, 1 << 26
+    header = {
+        f"model.layers.{i}.mlp.up_proj.weight": {"dtype": "BF16", "shape": [1 << 13, 1 << 12], "data_offsets": [i * size, (i + 1) * size]}
+        for i in range(tensors)
+    }
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/config.json").write_text('{"model_type": "llama"}')
+    with open(tmp_path / "in/model.safetensors", "wb") as file:
+        text = json.dumps(header).encode()
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + tensors * size)
+
+    def progress(done, total):
+        if done > total // 4:
+            raise LookupError("enough")
+
+    options = {"max_shard": 20_000_000, "threads": 1, "max_memory": 1 << 40}
+    with pytest.raises(LookupError, match="enough") as error:
+        mxfp4.quantize_checkpoint(tmp_path / "in", tmp_path / "out", progress=progress, **options)
+    (note,) = error.value.__notes__
+    assert note.endswith(f"shards are whole in {tmp_path}/out.mxfp4-partial: resume=True goes on from there")
+    partial = tmp_path / "out.mxfp4-partial"
+    finished = {file.name: file.stat().st_ino for file in partial.glob("*.safetensors")}
+    report = mxfp4.quantize_checkpoint(tmp_path / "in", tmp_path / "out", resume=True, **options)
+    assert report["totals"]["quantized"] == tensors and not partial.exists()
+    kept = [name for name, inode in finished.items() if (tmp_path / "out" / name).stat().st_ino == inode]
+    assert kept and len(mxfp4.open(tmp_path / "out")) == tensors
+
+
 def test_warnings_are_those_of_python(model: Path, tmp_path: Path):
     with pytest.warns(UserWarning, match="no tensor is quantised"):
         mxfp4.quantize_checkpoint(model, tmp_path / "a", exclude=["*"])
@@ -100,7 +130,7 @@ def test_warnings_are_those_of_python(model: Path, tmp_path: Path):
     "options, error, message",
     [
         ({"exclude": ["nothing"]}, ValueError, "nothing"),
-        ({"rules": {"lm_head": "best"}}, ValueError, "--tensor: 'best' is neither a scale rule nor 'keep'"),
+        ({"rules": {"lm_head": "best"}}, ValueError, "rules: 'best' is neither a scale rule nor 'keep'"),
         ({"format": "best"}, ValueError, "best"),
         ({"max_memory": 1000}, MemoryError, "1000"),
         ({"imatrix": "/nowhere"}, OSError, "nowhere"),

@@ -33,9 +33,24 @@ def test_an_activation_is_chosen_by_name(weight, activation, bound, rng):
     layer = mxfp4.Linear(weight, activation=activation)
     w = weight.dequantize()
     assert np.all(np.abs(layer(x) - x @ w.T) <= bound * (np.abs(x) @ np.abs(w.T)))
-    layer.activation = "int4"
     with pytest.raises(ValueError, match="activation is 'int4', none of exact, int8, mxfp8"):
-        layer(x)
+        layer.activation = "int4"
+    assert layer.activation == activation
+
+
+@pytest.mark.parametrize("name, error", [("int4", ValueError), (8, TypeError)])
+def test_another_activation_is_refused_before_anything_is_packed(name, error, weight, root: Path):
+    model = root / "tests/data/models/tiny-gpt-oss/hf-mxfp4"
+    stack = mxfp4.open(model)["model.layers.0.mlp.experts.down_proj"]
+    for make in (
+        lambda: mxfp4.Linear(weight, activation=name),
+        lambda: mxfp4.Linear.from_checkpoint("/nowhere", "layer", activation=name),
+        lambda: mxfp4.Experts(stack, stack, activation=name),
+        lambda: mxfp4.Experts.from_checkpoint("/nowhere", 0, activation=name),
+        lambda: mxfp4.Mlp.from_checkpoint("/nowhere", 0, activation=name),
+    ):
+        with pytest.raises(error, match=f"activation is {name!r}, n"):
+            make()
 
 
 def test_strided_inputs_are_those_of_their_copies(weight, rng):
@@ -106,7 +121,7 @@ def test_what_is_no_array_and_no_tensor_is_told_so():
     x = np.ones((2, 64), np.float32)
     t = mxfp4.quantize(x)
     for call, said in (
-        (lambda: mxfp4.Linear(t)([1.0] * 64), "Linear: x is no array, but <class 'list'>"),
+        (lambda: mxfp4.Linear(t)([1.0] * 64), "Linear: x is no array in this computer's memory, but <class 'list'>"),
         (lambda: mxfp4.Linear(x), "Linear: the weight is no mxfp4.Tensor, but <class 'numpy.ndarray'>"),
         (lambda: mxfp4.error_stats(x, x), "error_stats: t is no mxfp4.Tensor"),
         (lambda: mxfp4.error_stats([1.0], t), "error_stats: x is no array"),

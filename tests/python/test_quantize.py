@@ -1,5 +1,7 @@
 """quantize() on arrays of every kind, along every axis."""
 
+import array
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -52,6 +54,38 @@ def test_any_strides_are_read(rng):
     x = rng.standard_normal((64, 6, 128)).astype(np.float32)
     for view in (x.T, x[::2, ::-1], x[..., ::4], np.broadcast_to(x[0, 0], (3, 128)), x[:0], x[:, :, :0]):
         assert same(mxfp4.quantize(view), mxfp4.quantize(view.copy()))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16])
+def test_a_field_of_records_of_an_odd_size_is_read_and_not_written_to(dtype, rng):
+    x = rng.standard_normal((3, 64)).astype(dtype)
+    records = np.zeros((3, 64), [("other", "V3"), ("x", dtype)])
+    records["x"] = x
+    field, t = records["x"], mxfp4.quantize(x)
+    assert same(mxfp4.quantize(field), t)
+    assert mxfp4.error_stats(field, t) == mxfp4.error_stats(x, t)
+    np.testing.assert_array_equal(mxfp4.Linear(t)(field), mxfp4.Linear(t)(x))
+    with pytest.raises(ValueError, match="dequantize: out is not aligned"):
+        t.dequantize(out=field)
+
+
+def test_dlpack_and_buffers_are_enough(rng):
+    class Speaks:
+        def __init__(self, array):
+            self.array = array
+
+        def __dlpack__(self, **options):
+            return self.array.__dlpack__(**options)
+
+        def __dlpack_device__(self):
+            return self.array.__dlpack_device__()
+
+    x = rng.standard_normal((3, 64)).astype(np.float32)
+    t = mxfp4.quantize(x)
+    assert same(mxfp4.quantize(Speaks(x)), t) and same(mxfp4.quantize(memoryview(x)), t)
+    assert same(mxfp4.quantize(array.array("f", x[0])), mxfp4.quantize(x[0]))
+    assert mxfp4.error_stats(Speaks(x), t) == mxfp4.error_stats(x, t)
+    np.testing.assert_array_equal(mxfp4.Linear(t)(Speaks(x)), mxfp4.Linear(t)(x))
 
 
 def test_arrays_that_cannot_be_written_to_are_read(rng):
@@ -161,7 +195,7 @@ def test_arguments_that_do_not_fit_are_named(arguments: dict, message: str):
 @pytest.mark.parametrize(
     "x, error, message",
     [
-        ([1.0, 2.0], TypeError, "x is no array, but <class 'list'>"),
+        ([1.0, 2.0], TypeError, "x is no array in this computer's memory, but <class 'list'>"),
         (np.zeros(32), ValueError, "x is float64, none of float32, float16, bfloat16"),
         (np.zeros(32, np.uint16), ValueError, "x is uint16"),
         (np.zeros(32, ">f4"), ValueError, "float32 in foreign byte order"),

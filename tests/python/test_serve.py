@@ -27,15 +27,21 @@ TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}as
 
 
 class Server:
-    def __init__(self, model: Path, port: int):
+    def __init__(self, model: Path, *options: str):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
         self.model, self.url = str(model), f"http://127.0.0.1:{port}/v1/"
         command = [sys.executable, "-m", "mxfp4.transformers", "serve", self.model, "--host", "127.0.0.1", "--port", str(port)]
-        self.process = subprocess.Popen([*command, "--device", "cpu"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.process = subprocess.Popen([*command, "--device", "cpu", *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def post(self, path: str, **body) -> bytes:
+    def open(self, path: str, **body):
         data = json.dumps({"model": self.model, **body}).encode()
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
-        return urllib.request.urlopen(request, timeout=120).read()
+        return urllib.request.urlopen(request, timeout=120)
+
+    def post(self, path: str, **body) -> bytes:
+        return self.open(path, **body).read()
 
     def wait(self) -> None:
         deadline = time.monotonic() + 180
@@ -50,14 +56,16 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def model(tmp_path_factory) -> Path:
     model = tmp_path_factory.mktemp("serve") / "tiny"
     shutil.copytree(TINY, model)
     (model / "chat_template.jinja").write_text(TEMPLATE)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = Server(model, port)
+    return model
+
+
+@pytest.fixture(scope="module")
+def server(model: Path):
+    server = Server(model)
     server.wait()
     yield server
     server.process.send_signal(signal.SIGINT)
@@ -80,7 +88,7 @@ def test_chats_and_streams(server):
     assert len(text) >= 3 and whole.startswith(text)  # but for half a character at its end
 
 
-def test_serves_two_at_once(server):
+def test_two_at_once_get_their_own_answers(server):
     def ask(prompt: str) -> str:
         return json.loads(server.post("completions", prompt=prompt, max_tokens=12))["choices"][0]["text"]
 
@@ -88,6 +96,28 @@ def test_serves_two_at_once(server):
     alone = [ask(prompt) for prompt in prompts]
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(ask, prompts)) == alone
+
+
+def test_serves_two_at_once(model: Path):
+    """A short request begins and ends while a long one goes on: without the option transformers takes one by one."""
+    server = Server(model, "--continuous-batching")
+    server.wait()
+
+    def stream(tokens: int):
+        settings = json.dumps({"max_new_tokens": tokens, "do_sample": False, "eos_token_id": -1})
+        messages = [{"role": "user", "content": "hi"}]
+        return server.open("chat/completions", messages=messages, stream=True, generation_config=settings)
+
+    try:
+        with stream(500) as long:
+            long.readline()
+            with stream(4) as short:
+                assert short.read().count(b"data: {") > 2
+            still_to_come = [line for line in long if line.startswith(b"data: {")]
+        assert len(still_to_come) > 20
+    finally:
+        server.process.kill()  # its batching thread does not hear of Ctrl-C
+        server.process.wait(30)
 
 
 def chat(*arguments, typed: str = "", **kwargs) -> subprocess.CompletedProcess[str]:

@@ -53,6 +53,7 @@ def calls(x, t, row):
     mixture = mxfp4.Experts(up, down, threads=1, activation="int8")
     ids, weights = np.zeros((1 << 13, 2), np.int32), np.ones((1 << 13, 2), np.float32)
     layer = mxfp4.Linear(mxfp4.quantize(np.broadcast_to(row, (1024, COLUMNS))), threads=1, activation="int8")
+    router = mxfp4.Router(np.broadcast_to(row, (64, COLUMNS)), top_k=2)
     return {
         "quantize": lambda: mxfp4.quantize(x, threads=1),
         "quantize, axis 0": lambda: mxfp4.quantize(x.T, axis=0, threads=1),
@@ -61,10 +62,13 @@ def calls(x, t, row):
         "error_stats": lambda: mxfp4.error_stats(x, t, threads=1),
         "Linear": lambda: layer(x[: 1 << 14]),
         "Experts": lambda: mixture(x[: 1 << 13, :512], ids, weights),
+        "Router": lambda: router(x[: 1 << 13]),
+        "quantize, importance": lambda: mxfp4.quantize(x[: 1 << 10], importance=np.ones(COLUMNS, np.float32)),
     }
 
 
 NAMES = ["quantize", "quantize, axis 0", "dequantize", "dequantize, transposed", "error_stats", "Linear", "Experts"]
+NAMES += ["Router", "quantize, importance"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,8 +86,11 @@ def test_an_exception_of_a_handler_ends_it(name: str, calls):
         signal.setitimer(signal.ITIMER_REAL, 0)  # once is enough: another tick would meet whoever handles this one
         raise KeyboardInterrupt
 
+    small = np.random.default_rng(2).standard_normal((64, COLUMNS)).astype(np.float32)
+    before = mxfp4.quantize(small)
     with pytest.raises(KeyboardInterrupt), ticks(interrupt):
         calls[name]()
+    np.testing.assert_array_equal(mxfp4.quantize(small).codes, before.codes)  # threads go on as if nothing had been
 
 
 @pytest.mark.parametrize("name", ["quantize", "dequantize", "error_stats", "Linear", "Experts"])

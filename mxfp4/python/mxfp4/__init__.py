@@ -20,11 +20,12 @@ values.
 
 from mxfp4._checkpoint import Checkpoint, open, save
 from mxfp4._core import version as _version
+from mxfp4._error_stats import ErrorStats, error_stats
 from mxfp4._experts import Experts, Mlp, Router
 from mxfp4._info import info
 from mxfp4._jobs import convert_checkpoint, quantize_checkpoint
 from mxfp4._linear import Linear
-from mxfp4._tensor import ErrorStats, Tensor, dequantize, error_stats, quantize
+from mxfp4._tensor import Tensor, dequantize, quantize
 
 __version__ = _version()
 __all__ = [

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from mxfp4 import _core
+
 if TYPE_CHECKING:
     from typing import TypeAlias
 
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
 class SupportsDLPack(Protocol):
     """An array in memory that speaks DLPack: torch's, JAX's, CuPy's, ..."""
 
-    @property
-    def shape(self) -> Any: ...
     def __dlpack__(self, *, stream: Any = None) -> Any: ...
     def __dlpack_device__(self) -> Any: ...
 
@@ -33,6 +33,16 @@ def is_torch(x: object) -> bool:
 
 def readable(x: Any, what: str) -> tuple[Any, bool]:
     """x as the extension reads it, and whether those are bfloat16's bits in uint16.
+
+    Not a copy, unless elements lie where none of their size should: in records of an odd size, for example.
+    """
+    if isinstance(x, np.ndarray) and not x.flags.aligned:
+        x = x.copy()
+    return shared(x, what)
+
+
+def shared(x: Any, what: str) -> tuple[Any, bool]:
+    """x as readable() gives it, never a copy.
 
     numpy hands arrays of ml_dtypes.bfloat16 to nobody, neither through DLPack nor as a buffer.
     """
@@ -51,22 +61,12 @@ def readable(x: Any, what: str) -> tuple[Any, bool]:
     return x, False
 
 
-def layer_input(x: Any, what: str) -> Any:
-    """x as an array of numpy's or torch's. Raises ValueError if a gradient is asked for."""
-    if is_torch(x):
-        if x.requires_grad and sys.modules["torch"].is_grad_enabled():
-            raise ValueError(f"{what}: has no gradient; call it under torch.no_grad(), or with x.detach()")
-        return x
-    if isinstance(x, np.ndarray):
-        return x
-    if not hasattr(x, "__dlpack__"):
-        raise TypeError(f"{what}: x is no array, but {type(x)}")
-    return np.from_dlpack(x)
-
-
-def new_like(x: Any, shape: tuple[int, ...]) -> Any:
-    """An array of x's package and dtype, to be written to."""
-    return x.new_empty(shape) if is_torch(x) else np.empty(shape, x.dtype)
+def shape_of(x: Any, what: str) -> tuple[int, ...]:
+    """Raises TypeError for what is no array."""
+    try:
+        return tuple(x.shape)
+    except AttributeError:
+        return _core.described(what, x)[0]
 
 
 def floats_of(x: Any) -> NDArray[np.float32]:
@@ -84,7 +84,9 @@ def writable(out: Any, dtype: str, shape: tuple[int, ...], what: str) -> Any:
         raise ValueError(f"{what} has shape {tuple(out.shape)}, but must have {shape}")
     if dtype_name(out.dtype) != dtype:
         raise ValueError(f"{what} is {dtype_name(out.dtype)}, but must be {dtype}")
-    return readable(out, what)[0]
+    if isinstance(out, np.ndarray) and not out.flags.aligned:
+        raise ValueError(f"{what} is not aligned: its elements lie where none of their size should")
+    return shared(out, what)[0]
 
 
 def dtype_name(dtype: Any) -> str:
@@ -116,18 +118,6 @@ def numpy_dtype(name: str, what: str) -> np.dtype[Any]:
         return dtype
     except (AttributeError, TypeError):
         raise ValueError(f"{what} is '{name}', which neither numpy nor this ml_dtypes knows") from None
-
-
-def forward(layer: Any, x: Any, who: str, columns: int | None, activation: str, *between: Any) -> Any:
-    """What a layer of the extension makes of x [..., K]: [..., columns], or x's own shape, of x's kind and dtype.
-
-    `between` stands between x and the output among the arguments of its forward().
-    """
-    given = layer_input(x, who)
-    array, bf16 = readable(given, f"{who}: x")
-    y = new_like(given, tuple(given.shape) if columns is None else (*given.shape[:-1], columns))
-    layer.forward(array, bf16, *between, readable(y, f"{who}: y")[0], activation)
-    return y
 
 
 CODES = ("uint8", "int8", "float4_e2m1fn_x2")

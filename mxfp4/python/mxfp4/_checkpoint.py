@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mxfp4 import _core
+from mxfp4._arguments import called, file_path, text
 from mxfp4._arrays import dtype_name, is_torch, numpy_dtype, torch_bytes
 from mxfp4._tensor import Tensor, _tensor
 
@@ -61,7 +62,7 @@ class Checkpoint(Mapping[str, Any]):
     ) -> None:
         if framework not in ("numpy", "torch"):
             raise ValueError(f"framework is {framework!r}, neither 'numpy' nor 'torch'")
-        self._file = _core.Checkpoint(path, convention)
+        self._file = _core.Checkpoint(file_path(path, "path"), text(convention, "convention"))
         self._names = dict.fromkeys(self._file.names())
         self._framework = framework
         self._path = os.fspath(path)
@@ -190,7 +191,9 @@ def save(
 
     tensors
         By name: Tensors quantised along their last axis in blocks of 32, K a multiple of 32, under the names that the
-        dense weights would have ("model.layers.0.mlp.up_proj.weight"); and arrays of numpy or torch.
+        dense weights would have ("model.layers.0.mlp.up_proj.weight"), under which open() finds them again: those of
+        "gpt-oss" and "openai" have no ".weight", of others all but stacked experts, and "linear" takes any. And arrays
+        of numpy or torch.
     convention
         What quantised weights are called and how they are shaped: "linear", "gpt-oss", "openai", "compressed-tensors";
         info()["formats"] says who reads them.
@@ -206,7 +209,8 @@ def save(
     """
     quantized: list[tuple[str, Bytes, Bytes, tuple[int, ...], int]] = []
     dense: list[tuple[str, str, Any]] = []
-    if config and os.fspath(path).endswith(".safetensors"):
+    out = file_path(path, "path")
+    if config and out.endswith(".safetensors"):
         raise ValueError(f"{path}: a file holds no config; a directory does")
     for name, value in tensors.items():
         if not isinstance(name, str):
@@ -217,12 +221,13 @@ def save(
             quantized.append((name, value.codes, value.scales, value.shape, value.block_size))
         else:
             dense.append((name, *_stored(name, value)))
-    text = ""
+    config_text = ""
     if config is not None:
         import json
 
-        text = json.dumps(config, indent=2)
-    return _core.save(path, quantized, dense, convention, text, overwrite, progress)
+        config_text = json.dumps(dict(config), indent=2)
+    layout = text(convention, "convention")
+    return _core.save(out, quantized, dense, layout, config_text, bool(overwrite), called(progress))
 
 
 def _stored(name: str, value: Any) -> tuple[str, Any]:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from mxfp4 import _core
-from mxfp4._arrays import floats_of, forward, is_torch, layer_input, readable
+from mxfp4._arguments import number, text, thread_count
+from mxfp4._arrays import floats_of, is_torch, readable
 from mxfp4._checkpoint import opened
+from mxfp4._layer import Layer, forward, layer_input
 from mxfp4._tensor import expect_tensor
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 
 
-class Experts:
+class Experts(Layer):
     """The experts of a layer: y[t] = sum over s of weights[t, s] * down(unit(gate_up(x[t]))) of expert ids[t, s].
 
     gate_up
@@ -44,10 +46,8 @@ class Experts:
     machine, nor on what stands beside a token. Raises ValueError for shapes that do not fit each other.
     """
 
-    __slots__ = ("__weakref__", "_layer", "activation")
+    __slots__ = ()
     _layer: _core.Experts
-    activation: str
-    """How x enters the products; may be set."""
 
     def __init__(
         self,
@@ -64,6 +64,7 @@ class Experts:
         pack: bool = True,
         threads: int | None = None,
     ) -> None:
+        self.activation = activation
         if isinstance(gate_up, tuple):
             biases: Any = (None, None) if gate_up_bias is None else gate_up_bias
             if len(gate_up) != 2 or len(biases) != 2:
@@ -72,8 +73,8 @@ class Experts:
         else:
             gates = [_stack(gate_up, gate_up_bias)]
         stacks = gates, _stack(down, down_bias)
-        self._layer = _core.Experts(*stacks, interleaved, alpha, beta, limit, pack, threads or 0)
-        self.activation = activation
+        unit = float(alpha), float(beta), float(limit)
+        self._layer = _core.Experts(*stacks, bool(interleaved), *unit, bool(pack), thread_count(threads))
 
     @classmethod
     def from_checkpoint(
@@ -91,8 +92,8 @@ class Experts:
         Raises ValueError if the layer has none, or if they are not MXFP4.
         """
         experts = cls.__new__(cls)
-        experts._layer = _core.Experts.load(opened(checkpoint), layer, pack, threads or 0)
         experts.activation = activation
+        experts._layer = _core.Experts.load(opened(checkpoint), number(layer, "layer"), bool(pack), thread_count(threads))
         return experts
 
     def __call__(self, x: A, ids: ArrayLike, weights: ArrayLike) -> A:
@@ -102,7 +103,7 @@ class Experts:
         no expert's, naming token and slot. There is no gradient.
         """
         routes = _ids(ids, "Experts: ids"), floats_of(weights)
-        return forward(self._layer, x, "Experts", None, self.activation, *routes)  # type: ignore[no-any-return]
+        return forward(self, x, "Experts", None, *routes)  # type: ignore[no-any-return]
 
     @property
     def count(self) -> int:
@@ -118,11 +119,6 @@ class Experts:
     def intermediate(self) -> int:
         """I, between the projections."""
         return self._layer.intermediate
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that this layer owns."""
-        return self._layer.memory
 
     def __repr__(self) -> str:
         return (
@@ -168,8 +164,10 @@ class Router:
     ) -> None:
         array, bf16 = readable(weight, "Router: weight")
         few = [None if numbers is None else floats_of(numbers) for numbers in (bias, correction)]
-        self._router = _core.Router(array, bf16, few[0], top_k, score, renormalize, factor, few[1], groups, top_groups)
-        self._threads = threads or 0
+        how = number(top_k, "top_k"), text(score, "score"), bool(renormalize), float(factor)
+        limits = number(groups, "groups"), number(top_groups, "top_groups")
+        self._router = _core.Router(array, bf16, few[0], *how, few[1], *limits)
+        self._threads = thread_count(threads)
 
     @classmethod
     def from_checkpoint(
@@ -177,15 +175,15 @@ class Router:
     ) -> Router:
         """The router of a decoder layer."""
         router = cls.__new__(cls)
-        router._router = _core.Router.load(opened(checkpoint), layer)
-        router._threads = threads or 0
+        router._router = _core.Router.load(opened(checkpoint), number(layer, "layer"))
+        router._threads = thread_count(threads)
         return router
 
     def __call__(self, x: Array) -> tuple[Any, Any]:
         """x [..., H]; returns ids int32 [..., top_k], and weights float32 [..., top_k]: numpy's, or torch's if x is."""
-        given = layer_input(x, "Router")
+        given, shape = layer_input(x, "Router")
         array, bf16 = readable(given, "Router: x")
-        shape = (*given.shape[:-1], self.top_k)
+        shape = (*shape[:-1], self.top_k)
         ids, weights = np.empty(shape, np.int32), np.empty(shape, np.float32)
         self._router.forward(array, bf16, ids, weights, self._threads)
         if not is_torch(given):
@@ -213,13 +211,11 @@ class Router:
         return f"<mxfp4.Router experts={self.experts}, hidden={self.hidden}, top_k={self.top_k}>"
 
 
-class Mlp:
+class Mlp(Layer):
     """A whole mixture-of-experts layer, router and experts: from_checkpoint() makes one."""
 
-    __slots__ = ("__weakref__", "_layer", "activation")
+    __slots__ = ()
     _layer: _core.Mlp
-    activation: str
-    """How x enters the products of the experts; may be set."""
 
     def __init__(self) -> None:
         raise TypeError("Mlp: from_checkpoint() makes one; of tensors, Router and Experts are the parts")
@@ -236,8 +232,8 @@ class Mlp:
     ) -> Mlp:
         """The MLP of a decoder layer; arguments and errors are those of Experts.from_checkpoint()."""
         mlp = cls.__new__(cls)
-        mlp._layer = _core.Mlp.load(opened(checkpoint), layer, pack, threads or 0)
         mlp.activation = activation
+        mlp._layer = _core.Mlp.load(opened(checkpoint), number(layer, "layer"), bool(pack), thread_count(threads))
         return mlp
 
     def __call__(self, x: A, token_ids: ArrayLike | None = None) -> A:
@@ -247,12 +243,7 @@ class Mlp:
         first ones of DeepSeek-V4 do, needs them, and others do not look at them.
         """
         ids = None if token_ids is None else _ids(token_ids, "Mlp: token_ids")
-        return forward(self._layer, x, "Mlp", None, self.activation, ids)  # type: ignore[no-any-return]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that this layer owns."""
-        return self._layer.memory
+        return forward(self, x, "Mlp", None, ids)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         core = self._layer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mxfp4 import _core
+from mxfp4._arguments import called, file_path, number, text, texts, thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -60,7 +61,8 @@ def quantize_checkpoint(
         Write nothing: return the plan, and check that it could be carried out.
     progress
         Called with bytes done and bytes in all, a few times a second, on this thread. An exception from it, as
-        Ctrl-C, stops the job. With tqdm:
+        Ctrl-C, stops the job; shards that are whole by then stay in OUT.mxfp4-partial for `resume`, and a note of the
+        exception says so. With tqdm:
 
             with tqdm(unit="B", unit_scale=True) as bar:
                 def progress(done, total):
@@ -71,25 +73,19 @@ def quantize_checkpoint(
     Raises ValueError for arguments and files that are not right, OSError, MemoryError if `max_memory` is too small.
     """
     return _core.quantize_checkpoint(
-        source,
-        out,
-        preset,
-        scale,
-        nonfinite,
-        format or "",
-        _listed(include),
-        _listed(exclude),
+        file_path(source, "source"),
+        file_path(out, "out"),
+        text(preset, "preset"),
+        None if scale is None else text(scale, "scale"),
+        text(nonfinite, "nonfinite"),
+        text(format or "", "format"),
+        texts(include, "include"),
+        texts(exclude, "exclude"),
         [f"{pattern}={rule}" for pattern, rule in (rules or {}).items()],
-        reference or "",
-        imatrix or "",
-        card,
-        threads or 0,
-        max_memory,
-        max_shard,
-        overwrite,
-        resume,
-        dry_run,
-        progress,
+        file_path(reference or "", "reference"),
+        file_path(imatrix or "", "imatrix"),
+        bool(card),
+        *_options(threads, max_memory, max_shard, overwrite, resume, dry_run, progress),
     )
 
 
@@ -128,20 +124,24 @@ def convert_checkpoint(
     "inexact" has all of what is not exact), OSError, MemoryError.
     """
     return _core.convert_checkpoint(
-        source,
-        out,
-        format,
-        convention or "",
-        verify,
-        threads or 0,
-        max_memory,
-        max_shard,
-        overwrite,
-        resume,
-        dry_run,
-        progress,
+        file_path(source, "source"),
+        file_path(out, "out"),
+        text(format, "format"),
+        text(convention or "", "convention"),
+        bool(verify),
+        *_options(threads, max_memory, max_shard, overwrite, resume, dry_run, progress),
     )
 
 
-def _listed(patterns: Iterable[str]) -> list[str]:
-    return [patterns] if isinstance(patterns, str) else list(patterns)
+def _options(
+    threads: int | None,
+    max_memory: int,
+    max_shard: int,
+    overwrite: bool,
+    resume: bool,
+    dry_run: bool,
+    progress: Callable[[int, int], object] | None,
+) -> tuple[int, int, int, bool, bool, bool, Callable[[int, int], object] | None]:
+    """What every job takes, as the extension takes it."""
+    sizes = number(max_memory, "max_memory", 2**63 - 1), number(max_shard, "max_shard", 2**63 - 1)
+    return thread_count(threads), *sizes, bool(overwrite), bool(resume), bool(dry_run), called(progress)

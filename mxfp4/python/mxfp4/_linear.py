@@ -6,8 +6,10 @@ import math
 from typing import TYPE_CHECKING, TypeVar
 
 from mxfp4 import _core
-from mxfp4._arrays import floats_of, forward
+from mxfp4._arguments import text, thread_count
+from mxfp4._arrays import floats_of
 from mxfp4._checkpoint import opened
+from mxfp4._layer import Layer, forward
 from mxfp4._tensor import expect_tensor
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 
 
-class Linear:
+class Linear(Layer):
     """y[..., N] = x[..., K] W^T + bias, with W in MXFP4.
 
     t
@@ -41,10 +43,8 @@ class Linear:
     called from several threads at once. Raises ValueError for another shape, or a bias of another size.
     """
 
-    __slots__ = ("__weakref__", "_layer", "activation")
+    __slots__ = ()
     _layer: _core.Linear
-    activation: str
-    """How x enters the product; may be set."""
 
     def __init__(
         self,
@@ -58,9 +58,9 @@ class Linear:
         expect_tensor(t, "Linear: the weight")
         if len(t.shape) != 2 or t.axis != 1 or t.block_size != 32:
             raise ValueError(f"Linear: the weight must be [N, K], quantised along K in blocks of 32, but it is {t!r}")
-        values = None if bias is None else floats_of(bias)
-        self._layer = _core.Linear(t.codes, t.scales, *t.shape, values, pack, threads or 0)
         self.activation = activation
+        values = None if bias is None else floats_of(bias)
+        self._layer = _core.Linear(t.codes, t.scales, *t.shape, values, bool(pack), thread_count(threads))
 
     @classmethod
     def from_checkpoint(
@@ -78,8 +78,8 @@ class Linear:
         the weight is used in the mapped file.
         """
         layer = cls.__new__(cls)
-        layer._layer = _core.Linear.load(opened(checkpoint), name, pack, threads or 0)
         layer.activation = activation
+        layer._layer = _core.Linear.load(opened(checkpoint), text(name, "name"), bool(pack), thread_count(threads))
         return layer
 
     def __call__(self, x: A) -> A:
@@ -88,7 +88,7 @@ class Linear:
         NaN and infinity make the outputs of their own token NaN or infinite. There is no gradient: of a torch tensor
         that asks for one it is a ValueError.
         """
-        return forward(self._layer, x, "Linear", self.out_features, self.activation)  # type: ignore[no-any-return]
+        return forward(self, x, "Linear", self.out_features)  # type: ignore[no-any-return]
 
     @property
     def in_features(self) -> int:
@@ -104,11 +104,6 @@ class Linear:
     def packed(self) -> bool:
         """Whether the layer has a copy of the weight, or uses it where it lies."""
         return self._layer.packed
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that this layer owns."""
-        return self._layer.memory
 
     def __repr__(self) -> str:
         return (

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mxfp4 import _core
-from mxfp4._arrays import CODES, SCALES, bytes_of, dtype_name, floats_of, is_torch, numpy_dtype, packed, readable, torch_bytes, writable
+from mxfp4._arguments import text, thread_count
+from mxfp4._arrays import (
+    CODES,
+    SCALES,
+    bytes_of,
+    dtype_name,
+    floats_of,
+    is_torch,
+    numpy_dtype,
+    packed,
+    readable,
+    shape_of,
+    torch_bytes,
+    writable,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -17,7 +31,7 @@ if TYPE_CHECKING:
 
     from mxfp4._arrays import Array, Bytes
 
-__all__ = ["ErrorStats", "Tensor", "dequantize", "error_stats", "quantize"]
+__all__ = ["Tensor", "dequantize", "quantize"]
 
 
 class Tensor:
@@ -243,10 +257,7 @@ def quantize(
     >>> t.codes.shape, t.scales.ravel().tolist()
     ((2, 16), [125, 125])
     """
-    try:
-        shape = tuple(x.shape)
-    except AttributeError:
-        raise TypeError(f"quantize: x is no array, but {type(x)}") from None
+    shape = shape_of(x, "quantize: x")
     axis = _checked_axis(axis, shape)
     if block_size not in (16, 32):
         raise ValueError(f"quantize: block_size is {block_size}, neither 32 nor 16")
@@ -264,8 +275,9 @@ def quantize(
     if importance is not None:
         importance = floats_of(importance)
     array, bf16 = readable(x, "quantize: x")
+    how = text(preset, "preset"), None if scale is None else text(scale, "scale"), text(nonfinite, "nonfinite")
     _core.quantize(
-        array, bf16, codes, scales, axis, block_size, preset, scale, nonfinite, importance, reference, threads or 0
+        array, bf16, codes, scales, axis, block_size, *how, importance, reference, thread_count(threads)
     )
     return _tensor(codes, scales, shape, axis, block_size)
 
@@ -314,7 +326,7 @@ def dequantize(
         else:
             out = np.empty(shape, numpy_dtype(name, "dtype"))
     target = writable(out, name, shape, "dequantize: out")
-    _core.dequantize(t.codes, t.scales, stored_shape, t.block_size, name, target, turned, threads or 0)
+    _core.dequantize(t.codes, t.scales, stored_shape, t.block_size, name, target, turned, thread_count(threads))
     return out
 
 
@@ -332,44 +344,3 @@ def _layout(t: Tensor, transpose: bool) -> tuple[tuple[int, ...], tuple[int, ...
     if axis == last:
         return (*shape[:-2], columns, shape[-2]), (math.prod(shape[:-2]), shape[-2], columns), True
     return (*before, *behind, columns), (*before, *behind, columns), False
-
-
-class ErrorStats(NamedTuple):
-    """How far a quantised tensor is from its original. Elements that are not finite are left out of all sums."""
-
-    sqnr_db: float
-    """10 log10(signal / noise); infinite where nothing was lost."""
-    relative_error: float
-    """Root of noise / signal: |x - q| / |x| of the tensors as vectors."""
-    max_error: float
-    """The largest |x - q| of an element."""
-    cosine: float
-    """Cosine of the angle between the tensors as vectors."""
-    elements: int
-    """How many are in the sums."""
-    left_out: int
-    """How many are not: NaN, infinity, or under a scale that is NaN."""
-    saturated: int
-    """Elements beyond 6 times their scale."""
-    sign_flips: int
-    """Elements whose sign was changed, zeros left out."""
-
-
-def error_stats(x: Array, t: Tensor, *, threads: int | None = None) -> ErrorStats:
-    """The error of t against its original x, an array of t's shape as quantize() takes it.
-
-    Sums do not depend on the number of threads. Raises ValueError for another shape or dtype.
-
-    >>> w = np.array([1.0, 0.9], np.float32)
-    >>> round(mxfp4.error_stats(w, mxfp4.quantize(w)).sqnr_db, 1)
-    22.6
-    """
-    expect_tensor(t, "error_stats: t")
-    if not hasattr(x, "shape"):
-        raise TypeError(f"error_stats: x is no array, but {type(x)}")
-    if tuple(x.shape) != t.shape:
-        raise ValueError(f"error_stats: x has shape {tuple(x.shape)}, but t has {t.shape}")
-    array, bf16 = readable(x, "error_stats: x")
-    stored = t.shape[: t.axis] + t.shape[t.axis + 1 :] + (t.shape[t.axis],)
-    sums = _core.error_stats(array, bf16, t.axis, t.codes, t.scales, stored, t.block_size, threads or 0)
-    return ErrorStats(**sums)

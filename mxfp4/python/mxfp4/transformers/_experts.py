@@ -10,6 +10,7 @@ from torch import nn
 
 import mxfp4
 from mxfp4._arrays import torch_bytes
+from mxfp4._layer import checked_activation
 from mxfp4.transformers._operators import KernelModule, differentiate, module, operator, state_of
 
 PROJECTIONS = ("gate_up_proj", "down_proj")
@@ -78,7 +79,7 @@ class QuantizedExperts(KernelModule):
         self.intermediate_size = intermediate_size
         self.unit = (alpha, beta, limit)
         self.interleaved = interleaved
-        self.activation = activation
+        self.activation = checked_activation(activation)
         self.pack = pack
         for name, rows, columns in (
             ("gate_up_proj", 2 * intermediate_size, hidden_size),

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from mxfp4._layer import checked_activation
 from mxfp4._linear import Linear
 from mxfp4._tensor import Tensor, dequantize
 from mxfp4.transformers._operators import KernelModule, differentiate, module, operator, state_of
@@ -56,7 +57,7 @@ class QuantizedLinear(KernelModule):
     ) -> None:
         super().__init__()
         self.out_features, self.in_features = t.shape
-        self.activation, self.pack, self.threads = activation, pack, threads
+        self.activation, self.pack, self.threads = checked_activation(activation), pack, threads
         self.register_buffer("codes", torch.from_numpy(t.codes))
         self.register_buffer("scales", torch.from_numpy(t.scales))
         frozen = None if bias is None else torch.nn.Parameter(bias.detach(), requires_grad=False)

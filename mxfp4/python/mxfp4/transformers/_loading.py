@@ -34,9 +34,10 @@ def from_pretrained(
     """A model of a checkpoint whose experts are in MXFP4, or with `quantize` of a BF16 one's, as they are loaded.
 
     path
-        A directory, or a name on the Hub.
+        A directory, or a name on the Hub. A BF16 gpt-oss may be one that transformers has saved after expanding it: its
+        dense experts stand under the names of codes, and transformers itself cannot read them.
     dequantize
-        Expand the experts to plain modules of the model's dtype after all, one layer after the other.
+        Give plain modules after all: experts are expanded to the model's dtype, one layer after the other.
     activation
         How inputs enter the experts: "exact", "int8" (faster), "mxfp8"; see mxfp4.Linear.
     pack
@@ -46,25 +47,41 @@ def from_pretrained(
     kwargs
         As for from_pretrained() there.
 
-    save_pretrained() of the model writes the same names and bytes as the checkpoint has.
-    Raises ValueError for a checkpoint that is not in MXFP4 (and without `quantize`), or is already (with it).
+    save_pretrained() of the model writes the names and bytes of an MXFP4 checkpoint, those that were read if they were; with
+    `dequantize` those of a plain one.
+    Raises ValueError for a checkpoint that is not quantised (and without `quantize` or `dequantize`), is already (with
+    `quantize`), or otherwise than in MXFP4.
     """
     config = copy.deepcopy(config) if isinstance(config, transformers.PreTrainedConfig) else _config_of(config or path, kwargs)
-    given: Any = getattr(config, "quantization_config", None)
-    method = None
-    if given is not None:
-        method = given.get("quant_method", "by an unnamed method") if isinstance(given, dict) else given.quant_method
-    if quantize == (given is not None) or str(getattr(method, "value", method) or "mxfp4") not in ("mxfp4", METHOD):
-        state = "is not quantised" if given is None else f"is quantised: {method}"
-        raise ValueError(f"{path}: the model {state}; " + ("quantize=True takes others" if quantize else "MXFP4 is read"))
     model_class = model_class or transformers.AutoModelForCausalLM
+    given = _quantization_of(config)
+    _check(path, given, quantize, dequantize)
     if quantize:
         how = Mxfp4Config(activation=activation, pack=pack)
         return model_class.from_pretrained(path, *model_args, config=config, quantization_config=how, **kwargs)
-    options = dict(given) if isinstance(given, dict) else given.to_dict()
     own = {"quant_method": METHOD, "activation": activation, "pack": pack, "dequantize": dequantize}
-    config.quantization_config = {**options, **own}
+    config.quantization_config = {**(given or {}), **own}
     return model_class.from_pretrained(path, *model_args, config=config, **kwargs)
+
+
+def _quantization_of(config: Any) -> dict[str, Any] | None:
+    """What a config says of its model's quantisation; None if that is not quantised."""
+    given = getattr(config, "quantization_config", None)
+    return given if given is None or isinstance(given, dict) else given.to_dict()
+
+
+def _check(path: str | PathLike[str], given: dict[str, Any] | None, quantize: bool, dequantize: bool) -> None:
+    if quantize and dequantize:
+        raise ValueError("quantize and dequantize exclude each other")
+    if given is None:
+        if not (quantize or dequantize):
+            raise ValueError(f"{path}: the model is not quantised; quantize=True quantises its experts while it is loaded")
+        return
+    method = given.get("quant_method", "by an unnamed method")
+    method = getattr(method, "value", method)
+    if quantize or method not in ("mxfp4", METHOD):
+        takes = "quantize=True takes what is not" if quantize else "MXFP4 is read"
+        raise ValueError(f"{path}: the model is quantised: {method}; {takes}")
 
 
 def _config_of(path: str | PathLike[str], kwargs: dict[str, Any]) -> Any:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from mxfp4 import _core
+from mxfp4._layer import checked_activation
 from mxfp4._tensor import quantize
 from mxfp4.transformers._experts import QuantizedExperts
 from mxfp4.transformers._linear import QuantizedLinear
@@ -44,6 +45,7 @@ def quantize_model(
     not finite, or of another dtype than quantize() takes, with the layer's name, and for a pattern that no layer's name
     matches.
     """
+    checked_activation(activation)
     patterns = [skip] if isinstance(skip, str) else list(skip)
     modules = dict(model.named_modules(remove_duplicate=False))
     found = {

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 import transformers
 from torch import nn
-from transformers.core_model_loading import ConversionOps
+from transformers.core_model_loading import ConversionOps, WeightConverter, WeightRenaming
 from transformers.quantizers import register_quantization_config, register_quantizer
 from transformers.quantizers.base import HfQuantizer
 from transformers.quantizers.quantizers_utils import get_module_from_name, should_convert_module
 
 import mxfp4
+from mxfp4._layer import checked_activation
 from mxfp4.transformers._experts import PROJECTIONS, QuantizedExperts
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Mxfp4Config(transformers.Mxfp4Config):  # type: ignore[misc]
     ) -> None:
         super().__init__(modules_to_not_convert, dequantize)
         self.quant_method = METHOD
-        self.activation = activation
+        self.activation = checked_activation(activation)
         self.pack = pack
 
     def get_loading_attributes(self) -> dict[str, Any]:
@@ -76,7 +77,7 @@ class _Quantize(ConversionOps):  # type: ignore[misc]
 
 
 class _Dequantize(ConversionOps):  # type: ignore[misc]
-    """Blocks and scales of [E, N, K] become a dense [E, K, N] of the parameter's dtype."""
+    """Blocks and scales of [E, N, K] become a dense [E, K, N] of the parameter's dtype, and what is dense stays so."""
 
     def __init__(self, quantizer: Quantizer) -> None:
         self.hf_quantizer = quantizer
@@ -85,9 +86,26 @@ class _Dequantize(ConversionOps):  # type: ignore[misc]
         self, input_dict: dict[str, Any], model: Any = None, full_layer_name: str = "", **ignored: Any
     ) -> dict[str, torch.Tensor]:
         module, name = get_module_from_name(model, full_layer_name)
-        parts = (input_dict[f"{name}_{suffix}"] for suffix in ("blocks", "scales"))
-        codes, scales = (part[0] if isinstance(part, list) else part for part in parts)
-        return {full_layer_name: mxfp4.dequantize(codes, scales, dtype=getattr(module, name).dtype, transpose=True)}
+        parts = {key: part[0] if isinstance(part, list) else part for key, part in input_dict.items()}
+        blocks, dtype = parts[f"{name}_blocks"], getattr(module, name).dtype
+        if blocks.is_floating_point():  # see _Renaming
+            return {full_layer_name: blocks.to(dtype)}
+        return {full_layer_name: mxfp4.dequantize(blocks, parts[f"{name}_scales"], dtype=dtype, transpose=True)}
+
+
+class _LoadOnly:
+    """Names of files that are not to be written again: a model is saved under the names that it has."""
+
+    def was_used(self) -> bool:
+        return False
+
+
+class _Converter(_LoadOnly, WeightConverter):  # type: ignore[misc]
+    """Blocks and scales, by whose names a dense parameter is known."""
+
+
+class _Renaming(_LoadOnly, WeightRenaming):  # type: ignore[misc]
+    """Dense experts under the name of their blocks, which transformers gives them once it has expanded a checkpoint."""
 
 
 @register_quantizer(METHOD)
@@ -96,8 +114,6 @@ class Quantizer(HfQuantizer):  # type: ignore[misc]
 
     requires_calibration = False
     quantization_config: Mxfp4Config
-    # What a dense parameter is in a checkpoint; used with `dequantize`.
-    serialized_names = {name: [f"{name}_blocks", f"{name}_scales"] for name in PROJECTIONS}
 
     def __init__(self, quantization_config: Any, **kwargs: Any) -> None:
         if not isinstance(quantization_config, Mxfp4Config):  # transformers' own, after enable()
@@ -105,8 +121,12 @@ class Quantizer(HfQuantizer):  # type: ignore[misc]
             quantization_config = Mxfp4Config(given.modules_to_not_convert, given.dequantize)
         super().__init__(quantization_config, **kwargs)
 
-    def get_load_operations(self) -> dict[str, Any]:
-        return {"dequantize": _Dequantize} if self.quantization_config.dequantize else {}
+    def get_weight_conversions(self) -> list[Any]:
+        if not self.pre_quantized:
+            return [_Renaming(f"{name}_blocks", name) for name in PROJECTIONS]
+        if not self.quantization_config.dequantize:
+            return []
+        return [_Converter([f"{name}_blocks", f"{name}_scales"], name, [_Dequantize(self)]) for name in PROJECTIONS]
 
     def validate_environment(self, *args: Any, **kwargs: Any) -> None:
         places = kwargs.get("device_map")
@@ -122,7 +142,8 @@ class Quantizer(HfQuantizer):  # type: ignore[misc]
         self, model: nn.Module, checkpoint_files: list[str] | None = None, **kwargs: Any
     ) -> nn.Module:
         kept = self.quantization_config.modules_to_not_convert
-        self._files = _tensors_in(checkpoint_files) if self.pre_quantized else None
+        stored = _tensors_in(checkpoint_files)
+        self._files = stored if self.pre_quantized else None
         self._mapped: list[tuple[QuantizedExperts, str]] = []
         if self.quantization_config.dequantize:
             return model
@@ -145,6 +166,7 @@ class Quantizer(HfQuantizer):  # type: ignore[misc]
             if self.pre_quantized:
                 self._leave_in_files(model, name, experts)
             else:
+                _expect_no_codes(stored or {})
                 _expect_dense(experts, module)
             model.set_submodule(name, experts)
         if experts is None and not self.pre_quantized:
@@ -185,7 +207,7 @@ class Quantizer(HfQuantizer):  # type: ignore[misc]
         for name, module in model.named_modules():
             if isinstance(module, QuantizedExperts) and module._layer is None:
                 missing = [projection for projection in PROJECTIONS if hasattr(module, projection)]
-                if missing:  # transformers itself writes such files: see mxfp4.open()
+                if missing:
                     raise ValueError(f"the checkpoint has no '{name}.{missing[0]}'; mxfp4.quantize_checkpoint() may read it")
                 module.ready()
         return model
@@ -207,6 +229,12 @@ class Quantizer(HfQuantizer):  # type: ignore[misc]
     @property
     def is_compileable(self) -> bool:
         return True
+
+
+def _expect_no_codes(stored: dict[str, _Stored]) -> None:
+    for tensor in stored.values():
+        if tensor.dtype == "U8" and tensor.name.endswith(tuple(f"{name}_blocks" for name in PROJECTIONS)):
+            raise ValueError(f"{tensor.file}: '{tensor.name}' is quantised, but no config says so")
 
 
 def _expect_dense(experts: QuantizedExperts, module: nn.Module) -> None:
