@@ -11,7 +11,9 @@
 
 #include "mxfp4/base/device.h"
 #include "mxfp4/codec/block.h"
+#include "mxfp4/kernel/linear_ops.h"
 #include "mxfp4/kernel/ops.h"
+#include "mxfp4/kernel/router_options.h"
 #include "mxfp4/tensor/mxfp4_tensor.h"
 #include "mxfp4/tensor/view.h"
 
@@ -48,12 +50,33 @@ struct DeviceExpertMatrices {
   std::vector<DeviceUnit> units;  ///< one for all experts, or one for each
 };
 
-/// Which experts the tokens go to: [T, top_k], -1 for nobody. Without ids a layer is a Linear layer.
+/// logits = x W^T + bias, and what RouterOptions make of them.
+struct DeviceRouter {
+  std::span<const float> weight;  ///< [E, K]
+  std::span<const float> bias;    ///< [E] or none
+  const RouterOptions& options;
+};
+
+/// Which experts the tokens go to: [T, top_k], -1 for nobody. Where a layer has a router, it chooses if there
+/// are no ids, and weighs if there are no weights.
 struct DeviceChoice {
   const std::int32_t* ids = nullptr;
-  const float* weights = nullptr;
+  const float* weights = nullptr;  ///< experts alone look at them
   std::size_t top_k = 1;
   bool weights_on_input = false;
+};
+
+/// One forward pass, from x with T rows to y without gaps, whose elements are of `dtype`:
+///
+///   linear   x [..., K] to y [..., N]; there is no choice
+///   gather   x [T, K], or [T, top_k, K], to y [T, top_k, N]; zeros for nobody
+///   experts  x [..., K] to y [..., K]
+struct DeviceCall {
+  const DenseView& x;
+  Activation activation = Activation::exact;
+  DeviceChoice choice = {};
+  Dtype dtype = Dtype::f32;
+  void* y = nullptr;
 };
 
 /// A layer whose weights lie in the device's memory.
@@ -61,10 +84,13 @@ class DeviceLayer {
  public:
   virtual ~DeviceLayer() = default;
   virtual std::size_t bytes() const noexcept = 0;  ///< of the device's memory, without that of calls
-  /// x [..., K] to y [..., N], T rows each, with arguments that were checked. Accumulates in f32, results of
-  /// a token depend on nothing but the token and on whether there are more than kDecodeTokens of them.
-  /// Thread-safe. Throws Error device or out_of_memory.
-  virtual void forward(const DenseView& x, const DeviceChoice& choice, Dtype dtype, void* y) = 0;
+  /// Arguments were checked. Accumulates in f32; what becomes of a token depends on nothing but the token and
+  /// on whether there are more than 8 of them. Thread-safe. Throws Error unsupported, with the reason, for
+  /// activations that the device has no kernels for, device or out_of_memory.
+  virtual void forward(const DeviceCall& call) = 0;
+  /// Gives experts their router, before any call. False where the backend has none: routes come with the
+  /// calls then. Throws Error device or out_of_memory.
+  virtual bool route_by(const DeviceRouter&) { return false; }
 };
 
 /// A device in use. Thread-safe; what it does is done one after the other.
@@ -83,7 +109,9 @@ class ComputeDevice {
   virtual std::size_t quantize(const QuantizeArgs& args) = 0;
   virtual void dequantize(const DequantizeArgs& args) = 0;
 
+  /// Throw Error unsupported, with the reason, for what the device cannot hold or has no kernels for.
   virtual std::unique_ptr<DeviceLayer> linear(const DeviceMatrices& matrices) = 0;
+  virtual std::unique_ptr<DeviceLayer> gather(const DeviceMatrices& matrices) = 0;
   virtual std::unique_ptr<DeviceLayer> experts(const DeviceExpertMatrices& matrices) = 0;
 };
 

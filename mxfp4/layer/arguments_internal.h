@@ -18,12 +18,6 @@ inline void check_float(const char* who, const char* what, Dtype given) {
   fail(ErrorCode::invalid_argument, "{}: {} is {}; F32, BF16 and F16 can be", who, what, to_string(given));
 }
 
-/// Devices compute with activations as they are.
-inline void check_activation(const char* who, Activation activation) {
-  if (activation == Activation::exact) return;
-  fail(ErrorCode::unsupported, "{}: on a device activations are exact, neither int8 nor mxfp8", who);
-}
-
 /// x is [..., columns], and such as dense_view() makes, whatever the strides.
 inline void check_input(const char* who, const DenseView& x, std::int64_t columns) {
   if (x.rank() == 0 || x.shape.back() != columns) {

@@ -40,6 +40,13 @@ std::size_t DenseLinear::memory() const noexcept {
   return halves_.size() * sizeof(std::uint16_t) + (floats_.size() + bias_.size()) * sizeof(float);
 }
 
+std::vector<float> DenseLinear::weight() const {
+  std::vector<float> values = floats_;
+  values.reserve(halves_.size());
+  for (const std::uint16_t half : halves_) values.push_back(bf16_to_f32(half));
+  return values;
+}
+
 void DenseLinear::forward(const DenseView& x, float* y, int threads) const {
   check_input(who_, x, columns_);
   constexpr std::size_t kTokens = 32, kTileBytes = 128 << 10;  // a tile of the weight stays in the L2 cache

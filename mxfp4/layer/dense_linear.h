@@ -20,9 +20,11 @@ class DenseLinear {
   /// for other shapes and dtypes.
   DenseLinear(const char* who, const DenseView& weight, const DenseView& bias = {});
 
-  std::int64_t rows() const noexcept { return rows_; }        ///< N
-  std::int64_t columns() const noexcept { return columns_; }  ///< K
-  std::size_t memory() const noexcept;                        ///< bytes that this layer owns
+  std::int64_t rows() const noexcept { return rows_; }               ///< N
+  std::int64_t columns() const noexcept { return columns_; }         ///< K
+  std::size_t memory() const noexcept;                               ///< bytes that this layer owns
+  std::vector<float> weight() const;                                 ///< [N, K], a copy
+  const std::vector<float>& bias() const noexcept { return bias_; }  ///< [N], or empty
 
   /// x: F32, BF16 or F16, [..., K], any strides. Writes [..., N] floats without gaps.
   void forward(const DenseView& x, float* y, int threads = available_threads()) const;

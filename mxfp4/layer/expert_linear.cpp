@@ -5,6 +5,7 @@
 
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/base/parallel.h"
+#include "mxfp4/kernel/device.h"
 #include "mxfp4/layer/arguments_internal.h"
 #include "mxfp4/layer/expert_routes_internal.h"
 #include "mxfp4/layer/tokens_internal.h"
@@ -18,12 +19,15 @@ constexpr const char* kWho = "expert_linear";
 
 struct ExpertLinear::State {
   WeightStack stack;
+  std::unique_ptr<kernel::DeviceLayer> device;
 };
 
 ExpertLinear::ExpertLinear(const ExpertMatrices& matrices, const LayerOptions& options)
-    : state_(new State{stack_of(kWho, matrices, options)}) {
-  if (options.context.device.is_cpu()) return;
-  fail(ErrorCode::unsupported, "{}: not on {}, but on cpu", kWho, to_string(options.context.device));
+    : state_(new State{stack_of(kWho, matrices, options), {}}) {
+  WeightStack& stack = state_->stack;
+  if (options.context.device.is_cpu() || stack.count() == 0) return;
+  state_->device = kernel::compute_device(options.context.device).gather(stack.for_device(options));
+  stack.give_up();
 }
 
 ExpertLinear::ExpertLinear(ExpertLinear&&) noexcept = default;
@@ -40,7 +44,7 @@ std::int64_t ExpertLinear::columns() const noexcept {
   return static_cast<std::int64_t>(state_->stack.columns());
 }
 std::size_t ExpertLinear::memory() const noexcept {
-  return state_->stack.memory();
+  return state_->stack.memory() + (state_->device == nullptr ? 0 : state_->device->bytes());
 }
 
 void ExpertLinear::gather(const DenseView& x, const std::int32_t* ids, int top_k, Dtype dtype, void* y,
@@ -57,6 +61,9 @@ void ExpertLinear::gather(const DenseView& x, const std::int32_t* ids, int top_k
   const std::size_t slots = static_cast<std::size_t>(top_k), rows = rows_of(x);
   const auto tokens = per_slot ? static_cast<std::size_t>(x.shape[0]) : rows;
   const ExpertRoutes routes(kWho, ids, tokens, slots, stack.count());
+  if (state_->device != nullptr) {
+    return state_->device->forward({x, options.activation, {ids, nullptr, slots, false}, dtype, y});
+  }
 
   const Context context =
       context_for(options.threads, stack.isa(), stack.groups() * std::min(stack.count(), routes.slots()));

@@ -11,6 +11,7 @@
 #include "mxfp4/kernel/expert_ops.h"
 #include "mxfp4/layer/arguments_internal.h"
 #include "mxfp4/layer/expert_routes_internal.h"
+#include "mxfp4/layer/router.h"
 #include "mxfp4/layer/sums_internal.h"
 #include "mxfp4/layer/tokens_internal.h"
 
@@ -331,6 +332,18 @@ void Experts::plan_for(const std::vector<float>& numbers) {
   state_->down.plan_for(all.subspan(first));
 }
 
+bool Experts::route_by(const Router& router) {
+  if (state_->device == nullptr) return false;
+  const std::vector<float> weight = router.weight().weight();
+  return state_->device->route_by({weight, router.weight().bias(), router.options()});
+}
+
+void Experts::forward_routed(const DenseView& x, const std::int32_t* ids, int top_k, Dtype dtype, void* y,
+                             const ForwardOptions& options) const {
+  state_->device->forward(
+      {x, options.activation, {ids, nullptr, static_cast<std::size_t>(top_k), false}, dtype, y});
+}
+
 void Experts::forward(const DenseView& x, const ExpertChoice& choice, Dtype dtype, void* y,
                       const ForwardOptions& options) const {
   check_input(kWho, x, hidden());
@@ -339,9 +352,9 @@ void Experts::forward(const DenseView& x, const ExpertChoice& choice, Dtype dtyp
   const ExpertRoutes routes(kWho, choice.ids, rows_of(x), static_cast<std::size_t>(choice.top_k),
                             state_->down.count());
   if (state_->device != nullptr) {
-    check_activation(kWho, options.activation);
     const auto top_k = static_cast<std::size_t>(choice.top_k);
-    return state_->device->forward(x, {choice.ids, choice.weights, top_k, choice.weights_on_input}, dtype, y);
+    return state_->device->forward(
+        {x, options.activation, {choice.ids, choice.weights, top_k, choice.weights_on_input}, dtype, y});
   }
   ExpertsCall(*state_, routes, options).run(x, choice, dtype, static_cast<std::byte*>(y));
 }

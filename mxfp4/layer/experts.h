@@ -14,6 +14,8 @@
 
 namespace mxfp4 {
 
+class Router;
+
 /// The gated unit between the projections:
 ///
 ///   gate = min(gate, limit), up = min(max(up, -limit), limit)
@@ -78,11 +80,16 @@ class Experts {
 
  private:
   friend class ExpertsCall;
+  friend class Mlp;
   friend class ShardedExperts;
   /// What becomes of a token depends on all experts that it may meet: numbers that tell of these ones, and
   /// plans that serve those of another process as well.
   std::vector<float> plan_numbers() const;
   void plan_for(const std::vector<float>& numbers);
+  /// Whether a device does what this router says, from now on: without ids it chooses as well.
+  bool route_by(const Router& router);
+  void forward_routed(const DenseView& x, const std::int32_t* ids, int top_k, Dtype dtype, void* y,
+                      const ForwardOptions& options) const;
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -61,10 +61,7 @@ void Linear::forward(const DenseView& x, Dtype dtype, void* y, const ForwardOpti
   const WeightStack& weight = state_->weight;
   check_input("linear", x, columns());
   check_float("linear", "y", dtype);
-  if (state_->device != nullptr) {
-    check_activation("linear", options.activation);
-    return state_->device->forward(x, {}, dtype, y);
-  }
+  if (state_->device != nullptr) return state_->device->forward({x, options.activation, {}, dtype, y});
   const Context context = context_for(options.threads, weight.isa(), weight.groups());
   const TokenRecords records(x, weight, options.activation, context);
   const std::size_t count = records.count();

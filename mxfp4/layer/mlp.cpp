@@ -29,6 +29,7 @@ Mlp::Mlp(Router router, Experts experts, MlpParts parts)
     fail(ErrorCode::invalid_argument, "mlp: the table sends token id {} to expert {} of {}", i / top_k,
          parts_.table[i], experts_.count());
   }
+  routed_by_device_ = experts_.route_by(router_);
 }
 
 std::size_t Mlp::memory() const noexcept {
@@ -36,12 +37,10 @@ std::size_t Mlp::memory() const noexcept {
          parts_.table.size() * sizeof(std::int32_t);
 }
 
-void Mlp::route(const DenseView& x, std::span<const std::int32_t> token_ids, const Routes& routes,
-                int threads) const {
-  if (!needs_token_ids()) return router_.forward(x, routes, threads);
-  if (token_ids.size() != rows_of(x)) {
+void Mlp::look_up(std::span<const std::int32_t> token_ids, std::size_t tokens, std::int32_t* ids) const {
+  if (token_ids.size() != tokens) {
     fail(ErrorCode::invalid_argument, "mlp: {} token ids for {} tokens, whose experts a table tells",
-         token_ids.size(), rows_of(x));
+         token_ids.size(), tokens);
   }
   const auto top_k = static_cast<std::size_t>(router_.top_k());
   for (std::size_t t = 0; t < token_ids.size(); ++t) {
@@ -49,10 +48,8 @@ void Mlp::route(const DenseView& x, std::span<const std::int32_t> token_ids, con
     if (token_ids[t] < 0 || static_cast<std::size_t>(token_ids[t]) >= known) {
       fail(ErrorCode::invalid_argument, "mlp: token {} has id {}; the table has {}", t, token_ids[t], known);
     }
-    std::copy_n(parts_.table.data() + static_cast<std::size_t>(token_ids[t]) * top_k, top_k,
-                routes.ids + t * top_k);
+    std::copy_n(parts_.table.data() + static_cast<std::size_t>(token_ids[t]) * top_k, top_k, ids + t * top_k);
   }
-  router_.weigh(x, routes, threads);
 }
 
 void Mlp::forward(const DenseView& x, Dtype dtype, void* y, const ForwardOptions& options,
@@ -72,9 +69,16 @@ void Mlp::forward(const DenseView& x, Dtype dtype, void* y, const ForwardOptions
   lay_out(size);
   Pieces pieces(memory_of_call("mlp", tokens, size.bytes(), Kept::mlp));
   const Routes chosen = lay_out(pieces);
-  route(x, token_ids, chosen, options.threads);
-  const ExpertChoice choice{chosen.ids, chosen.weights, router_.top_k()};
-  experts_.forward(x, choice, summed ? Dtype::f32 : dtype, summed ? sums : y, options);
+  const Dtype out = summed ? Dtype::f32 : dtype;
+  void* const to = summed ? sums : y;
+  if (needs_token_ids()) look_up(token_ids, tokens, chosen.ids);
+  if (routed_by_device_) {
+    experts_.forward_routed(x, needs_token_ids() ? chosen.ids : nullptr, router_.top_k(), out, to, options);
+  } else {
+    needs_token_ids() ? router_.weigh(x, chosen, options.threads)
+                      : router_.forward(x, chosen, options.threads);
+    experts_.forward(x, {chosen.ids, chosen.weights, router_.top_k()}, out, to, options);
+  }
   if (!parts_.shared) return;
   parts_.shared->add(x, summed ? sums : static_cast<float*>(y), options);
   if (!summed) return;

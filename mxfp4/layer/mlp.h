@@ -38,12 +38,12 @@ class Mlp {
                std::span<const std::int32_t> token_ids = {}) const;
 
  private:
-  void route(const DenseView& x, std::span<const std::int32_t> token_ids, const Routes& routes,
-             int threads) const;
+  void look_up(std::span<const std::int32_t> token_ids, std::size_t tokens, std::int32_t* ids) const;
 
   Router router_;
   Experts experts_;
   MlpParts parts_;
+  bool routed_by_device_ = false;
 };
 
 }  // namespace mxfp4

@@ -3,38 +3,16 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "mxfp4/base/context.h"
+#include "mxfp4/kernel/router_options.h"
 #include "mxfp4/layer/dense_linear.h"
 #include "mxfp4/tensor/view.h"
 
 namespace mxfp4 {
 
-/// What logits are turned into before experts are chosen.
-enum class RouterScore : std::uint8_t {
-  softmax,        ///< gpt-oss, Mixtral, Qwen3-MoE
-  sigmoid,        ///< DeepSeek-V3
-  sqrt_softplus,  ///< DeepSeek-V4: sqrt(ln(1 + e^x))
-};
-
-/// From logits [E] to top_k experts and their weights:
-///
-///   score    softmax, sigmoid or sqrt(softplus) of the logits
-///   biased   score + correction
-///   groups   if there are several: each is worth the sum of its two largest biased scores, and only experts
-///            of the best top_groups can be chosen
-///   chosen   the top_k largest biased scores, in descending order, ties to the lower index
-///   weight   score, divided by the sum of those chosen if renormalize, times factor
-struct RouterOptions {
-  int top_k = 1;
-  RouterScore score = RouterScore::softmax;
-  bool renormalize = true;
-  float factor = 1;
-  std::vector<float> correction = {};  ///< [E], for the choice alone, or empty
-  int groups = 1;                      ///< of E / groups experts, two at least
-  int top_groups = 1;
-};
+using kernel::RouterOptions;
+using kernel::RouterScore;
 
 /// Experts that a batch goes to: [T, top_k] each, rows without gaps.
 struct Routes {
@@ -62,6 +40,7 @@ class Router {
   std::int64_t columns() const noexcept { return weight_.columns(); }  ///< H
   int top_k() const noexcept { return options_.top_k; }
   std::size_t memory() const noexcept { return weight_.memory(); }  ///< bytes that it owns
+  const DenseLinear& weight() const noexcept { return weight_; }
   const RouterOptions& options() const noexcept { return options_; }
 
   /// x is [..., H]: one row per token.

@@ -71,22 +71,25 @@ Pass& Layer::pass_for(const PassKey& key) {
   return *passes_.emplace(key, std::make_unique<Pass>(*gpu_, *weights_, key)).first->second;
 }
 
-void Layer::forward(const DenseView& x, const DeviceChoice& choice, Dtype dtype, void* y) {
+void Layer::forward(const DeviceCall& call) {
+  if (call.activation != Activation::exact) {
+    fail(ErrorCode::unsupported, "vulkan: activations are exact, neither int8 nor mxfp8");
+  }
   const std::lock_guard lock(gpu_->mutex());
   const LayerShape shape = weights_->shape();
-  const std::size_t tokens = rows_of(x), top_k = shape.routed() ? choice.top_k : 1;
+  const std::size_t tokens = rows_of(call.x), top_k = shape.routed() ? call.choice.top_k : 1;
   if (tokens == 0 || shape.outputs == 0) return;
   const std::size_t most = pass_tokens(shape, top_k, gpu_->traits().storage_range,
                                        std::min(gpu_->traits().workgroups[0], gpu_->traits().workgroups[1]));
   if (most == 0) {
     fail(ErrorCode::unsupported, "vulkan: {} experts for each token of {} columns exceed the limits of {}",
-         top_k, x.shape.back(), gpu_->traits().name);
+         top_k, call.x.shape.back(), gpu_->traits().name);
   }
-  PassKey key{0, top_k, choice.weights_on_input, tokens > kMostDecodeTokens};
+  PassKey key{0, top_k, call.choice.weights_on_input, tokens > kMostDecodeTokens};
   for (std::size_t first = 0; first < tokens; first += most) {
     const std::size_t count = std::min(most, tokens - first);
     key.tokens = std::bit_ceil(count);
-    pass_for(key).run(x, choice, first, count, dtype, static_cast<std::byte*>(y));
+    pass_for(key).run(call, first, count);
   }
 }
 

@@ -39,9 +39,8 @@ class Pass {
  public:
   Pass(Gpu& gpu, const LayerWeights& weights, const PassKey& key);
 
-  /// x rows [first, first + count) to rows of y.
-  void run(const DenseView& x, const DeviceChoice& choice, std::size_t first, std::size_t count, Dtype dtype,
-           std::byte* y);
+  /// Tokens [first, first + count).
+  void run(const DeviceCall& call, std::size_t first, std::size_t count);
 
  private:
   void record();
@@ -68,7 +67,7 @@ class Layer : public DeviceLayer {
   ~Layer() override;
 
   std::size_t bytes() const noexcept override;
-  void forward(const DenseView& x, const DeviceChoice& choice, Dtype dtype, void* y) override;
+  void forward(const DeviceCall& call) override;
 
  private:
   Pass& pass_for(const PassKey& key);

@@ -54,8 +54,8 @@ class VulkanLayers : public VulkanTest {
     const std::vector<float> x = inputs(tokens * kHidden);
     std::vector<float> y(tokens * 90);
     const auto layer = device().linear(weight_.args());
-    layer->forward(dense_view(x.data(), Dtype::f32, {static_cast<std::int64_t>(tokens), kHidden}), {},
-                   Dtype::f32, y.data());
+    layer->forward(
+        {.x = dense_view(x.data(), Dtype::f32, {static_cast<std::int64_t>(tokens), kHidden}), .y = y.data()});
     return y;
   }
   std::unique_ptr<DeviceLayer> make_experts() {
@@ -71,8 +71,9 @@ class VulkanLayers : public VulkanTest {
       weights.push_back(static_cast<float>(random() % 100) / 100);
     }
     std::vector<float> y(x.size());
-    layer.forward(dense_view(x.data(), Dtype::f32, {static_cast<std::int64_t>(tokens), kHidden}),
-                  {ids.data(), weights.data(), kTopK, false}, Dtype::f32, y.data());
+    layer.forward({.x = dense_view(x.data(), Dtype::f32, {static_cast<std::int64_t>(tokens), kHidden}),
+                   .choice = {ids.data(), weights.data(), kTopK, false},
+                   .y = y.data()});
     return y;
   }
 

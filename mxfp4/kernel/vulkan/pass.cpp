@@ -150,27 +150,27 @@ void Pass::write_lists(std::size_t count) {
   for (std::size_t slot = 0; slot < count; ++slot) lists[layout_.slots + slot] = word(slot);
 }
 
-void Pass::run(const DenseView& x, const DeviceChoice& choice, std::size_t first, std::size_t count,
-               Dtype dtype, std::byte* y) {
-  const auto columns = static_cast<std::size_t>(x.shape.back());
+void Pass::run(const DeviceCall& call, std::size_t first, std::size_t count) {
+  const auto columns = static_cast<std::size_t>(call.x.shape.back());
   *upload_.mapped<std::uint32_t>() = word(count);
   if (shape_.routed()) {
     const std::size_t slots = count * key_.top_k, from = first * key_.top_k;
-    std::memcpy(upload_.mapped<std::int32_t>(ids_at_ * 4), choice.ids + from, slots * 4);
-    std::memcpy(upload_.mapped<float>(weights_at_ * 4), choice.weights + from, slots * 4);
+    std::memcpy(upload_.mapped<std::int32_t>(ids_at_ * 4), call.choice.ids + from, slots * 4);
+    std::memcpy(upload_.mapped<float>(weights_at_ * 4), call.choice.weights + from, slots * 4);
   } else {
     write_lists(count);
   }
   for (std::size_t row = 0; row < count; ++row) {
     float* const to = upload_.mapped<float>((x_at_ + row * shape_.hidden) * 4);
     const auto at = static_cast<std::int64_t>(first + row);
-    copy_rows_f32(x, at, at + 1, to);
+    copy_rows_f32(call.x, at, at + 1, to);
     std::fill(to + columns, to + shape_.hidden, 0.0f);
   }
   recording_.run();
-  const std::size_t row_bytes = shape_.outputs * static_cast<std::size_t>(bits_of(dtype)) / 8;
+  const std::size_t row_bytes = shape_.outputs * static_cast<std::size_t>(bits_of(call.dtype)) / 8;
+  auto* const y = static_cast<std::byte*>(call.y);
   for (std::size_t row = 0; row < count; ++row) {
-    write_f32(download_.mapped<float>(row * shape_.outputs * 4), shape_.outputs, dtype,
+    write_f32(download_.mapped<float>(row * shape_.outputs * 4), shape_.outputs, call.dtype,
               y + (first + row) * row_bytes);
   }
 }

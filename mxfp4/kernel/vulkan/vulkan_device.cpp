@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "mxfp4/base/fail_internal.h"
 #include "mxfp4/kernel/backend_list_internal.h"
 #include "mxfp4/kernel/vulkan/codec.h"
 #include "mxfp4/kernel/vulkan/layer.h"
@@ -33,6 +34,10 @@ void VulkanDevice::dequantize(const DequantizeArgs& args) {
 
 std::unique_ptr<DeviceLayer> VulkanDevice::linear(const DeviceMatrices& matrices) {
   return std::make_unique<Layer>(gpu_, matrices);
+}
+
+std::unique_ptr<DeviceLayer> VulkanDevice::gather(const DeviceMatrices&) {
+  fail(ErrorCode::unsupported, "vulkan: there are no kernels for ExpertLinear");
 }
 
 std::unique_ptr<DeviceLayer> VulkanDevice::experts(const DeviceExpertMatrices& matrices) {

@@ -17,6 +17,7 @@ class VulkanDevice : public ComputeDevice {
   std::size_t quantize(const QuantizeArgs& args) override;
   void dequantize(const DequantizeArgs& args) override;
   std::unique_ptr<DeviceLayer> linear(const DeviceMatrices& matrices) override;
+  std::unique_ptr<DeviceLayer> gather(const DeviceMatrices& matrices) override;
   std::unique_ptr<DeviceLayer> experts(const DeviceExpertMatrices& matrices) override;
 
   Gpu& gpu() noexcept { return *gpu_; }

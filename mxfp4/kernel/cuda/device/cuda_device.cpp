@@ -37,6 +37,10 @@ std::unique_ptr<DeviceLayer> CudaDevice::linear(const DeviceMatrices& matrices) 
   return std::make_unique<Layer>(gpu_, matrices);
 }
 
+std::unique_ptr<DeviceLayer> CudaDevice::gather(const DeviceMatrices&) {
+  fail(ErrorCode::unsupported, "cuda: there are no kernels for ExpertLinear");
+}
+
 std::unique_ptr<DeviceLayer> CudaDevice::experts(const DeviceExpertMatrices& matrices) {
   return std::make_unique<Layer>(gpu_, matrices);
 }

@@ -47,6 +47,7 @@ class CudaDevice : public ComputeDevice {
   std::size_t quantize(const QuantizeArgs& args) override { return cuda::quantize(*gpu_, args); }
   void dequantize(const DequantizeArgs& args) override { cuda::dequantize(*gpu_, args); }
   std::unique_ptr<DeviceLayer> linear(const DeviceMatrices& matrices) override;
+  std::unique_ptr<DeviceLayer> gather(const DeviceMatrices& matrices) override;
   std::unique_ptr<DeviceLayer> experts(const DeviceExpertMatrices& matrices) override;
 
  private:

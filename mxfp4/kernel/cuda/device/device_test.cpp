@@ -41,7 +41,7 @@ class OnCudaDevice : public testing::Test {
                              std::size_t rows) {
     const auto tokens = static_cast<std::int64_t>(x.size()) / columns;
     std::vector<float> y(static_cast<std::size_t>(tokens) * rows, std::nanf(""));
-    layer.forward(dense_view(x.data(), Dtype::f32, {tokens, columns}), {}, Dtype::f32, y.data());
+    layer.forward({.x = dense_view(x.data(), Dtype::f32, {tokens, columns}), .y = y.data()});
     return y;
   }
   std::unique_ptr<CudaDevice> device_;

@@ -176,15 +176,15 @@ void Layer::launch(const Call& call) const {
   check_launch("the sum over experts");
 }
 
-Layer::Call Layer::call_for(std::size_t tokens, Dtype in, Dtype out, const DeviceChoice& choice) const {
+Layer::Call Layer::call_for(std::size_t tokens, const DeviceCall& asked) const {
   Call call = {};
   call.tokens = tokens;
-  call.top_k = routed_ ? choice.top_k : 1;
+  call.top_k = routed_ ? asked.choice.top_k : 1;
   call.slots = tokens * call.top_k;
-  call.in = in;
-  call.out = out;
-  call.weights_on_input = choice.weights_on_input;
-  call.terms = terms_of_dtype(in);
+  call.in = asked.x.dtype;
+  call.out = asked.dtype;
+  call.weights_on_input = asked.choice.weights_on_input;
+  call.terms = terms_of_dtype(call.in);
   ProductShape shape{first_.tiles, first_.matrices, tokens, call.slots, call.terms};
   call.first = plan_product(shape, gpu_->traits, forced_kernel());
   shape.tiles = down_.tiles;
@@ -193,11 +193,16 @@ Layer::Call Layer::call_for(std::size_t tokens, Dtype in, Dtype out, const Devic
   return call;
 }
 
-void Layer::forward(const DenseView& x, const DeviceChoice& choice, Dtype dtype, void* y) {
+void Layer::forward(const DeviceCall& asked) {
+  if (asked.activation != Activation::exact) {
+    fail(ErrorCode::unsupported, "cuda: activations are exact, neither int8 nor mxfp8");
+  }
+  const DenseView& x = asked.x;
+  const DeviceChoice& choice = asked.choice;
   const std::size_t tokens = static_cast<std::size_t>(x.elements()) / first_.columns;
-  const std::size_t in_row = first_.columns * bytes_of(x.dtype), out_row = outputs() * bytes_of(dtype);
+  const std::size_t in_row = first_.columns * bytes_of(x.dtype), out_row = outputs() * bytes_of(asked.dtype);
   if (tokens == 0 || outputs() == 0) return;
-  auto* const out = static_cast<std::byte*>(y);
+  auto* const out = static_cast<std::byte*>(asked.y);
   if (routed_ && choice.top_k == 0) {
     std::fill_n(out, tokens * out_row, std::byte{0});
     return;
@@ -212,7 +217,7 @@ void Layer::forward(const DenseView& x, const DeviceChoice& choice, Dtype dtype,
   const InUse in_use(*gpu_);
   const Stream& stream = gpu_->stream;
   for (std::size_t first = 0; first < tokens; first += kMostTokens) {
-    const Call call = call_for(std::min(kMostTokens, tokens - first), x.dtype, dtype, choice);
+    const Call call = call_for(std::min(kMostTokens, tokens - first), asked);
     reserve(call);
     const Workspace& work = gpu_->work;
     stream.to_device(work.input.as<void>(), in + first * in_row, call.tokens * in_row, "copying activations");

@@ -35,12 +35,12 @@ class Layer : public DeviceLayer {
   Layer(std::shared_ptr<Gpu> gpu, const DeviceExpertMatrices& experts);
 
   std::size_t bytes() const noexcept override;
-  void forward(const DenseView& x, const DeviceChoice& choice, Dtype dtype, void* y) override;
+  void forward(const DeviceCall& call) override;
   std::size_t outputs() const noexcept { return routed_ ? down_.units : first_.units; }
 
  private:
   struct Call;
-  Call call_for(std::size_t tokens, Dtype in, Dtype out, const DeviceChoice& choice) const;
+  Call call_for(std::size_t tokens, const DeviceCall& asked) const;
   void reserve(const Call& call) const;
   void launch(const Call& call) const;
   Product product(const Call& call, const ProductPlan& plan, const Projection& projection) const;
