@@ -175,18 +175,119 @@ TEST_F(LayersOnDevice, ExpertsDoWhatTheProcessorsDo) {
   }
 }
 
-TEST_F(LayersOnDevice, SayWhatTheyDoNotDo) {
-  const Mxfp4Tensor weight = random_weight(16, 32, 118, 122, 3);
+/// Tests of what CUDA refuses, which then is what they test.
+class MoreOnDevice : public LayersOnDevice {
+ protected:
+  bool cuda() const { return options_.context.device.backend == Backend::cuda; }
+  LayerOptions here() const {
+    LayerOptions options = options_;
+    options.context.device = {};
+    return options;
+  }
+};
+
+TEST_F(MoreOnDevice, ActivationsAreRoundedAsTheProcessorRoundsThem) {
+  struct Case {
+    std::int64_t rows, columns;
+    int least, most;  // scale bytes
+    float size;       // of x
+  };
+  const Case cases[] = {{33, 31, 118, 122, 1},
+                        {40, 33, 118, 130, 1e-20f},
+                        {70, 160, 0, 2, 0x1p95f},
+                        {70, 160, 250, 254, 0x1p-60f},
+                        {40, 2880, 118, 122, 1}};
+  for (const Case& c : cases) {
+    const Mxfp4Tensor weight = random_weight(c.rows, c.columns, c.least, c.most, 3);
+    const Linear layer(weight.view(), {}, options_), processor(weight.view(), {}, here());
+    for (const std::size_t tokens : {1u, 8u, 9u, 50u}) {
+      std::vector<float> x = normal(tokens * static_cast<std::size_t>(c.columns), 5);
+      for (std::size_t i = 0; i < x.size(); ++i) x[i] *= c.size * (i / 32 % 3 == 0 ? 0x1p-20f : 1.0f);
+      const Expected expected = expected_linear(weight.view(), x, {});
+      for (const Activation activation : {Activation::int8, Activation::mxfp8}) {
+        if (cuda()) {
+          EXPECT_EQ(refused([&] { forward(layer, x, activation); }),
+                    "cuda: activations are exact, neither int8 nor mxfp8");
+          continue;
+        }
+        const std::vector<float> y = forward(layer, x, activation),
+                                 wanted = forward(processor, x, activation);
+        for (std::size_t i = 0; i < y.size(); ++i) {
+          // An element that is rounded to a neighbour would show: a step is more than 2^-7 / 32 of a block.
+          const double bound =
+              2 * kEpsilon * std::sqrt(static_cast<double>(c.columns)) * expected.magnitude[i] + 0x1p-120;
+          ASSERT_NEAR(static_cast<double>(y[i]), static_cast<double>(wanted[i]), bound)
+              << c.rows << " x " << c.columns << ", bytes " << c.least << " to " << c.most << ", " << tokens
+              << " tokens, activation " << static_cast<int>(activation) << ", output " << i;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(MoreOnDevice, RoundedActivationsStayNanWhereTheyAre) {
+  if (cuda()) GTEST_SKIP() << "cuda refuses them";
+  const Mxfp4Tensor weight = random_weight(40, 96, 118, 122, 3);
   const Linear layer(weight.view(), {}, options_);
-  float x[32] = {}, y[16];
-  const std::string backend = to_string(Device{options_.context.device.backend});
-  EXPECT_EQ(refused([&] {
-              layer.forward(dense_view(x, Dtype::f32, {1, 32}), Dtype::f32, y, {Activation::int8, 1});
-            }),
-            backend + ": activations are exact, neither int8 nor mxfp8");
-  const ExpertModel model(2, 32, 32);
-  EXPECT_EQ(refused([&] { ExpertLinear(stacked(model.down.view()), options_); }),
-            backend + ": there are no kernels for ExpertLinear");
+  for (const Activation activation : {Activation::int8, Activation::mxfp8}) {
+    std::vector<float> x = normal(4 * 96, 6);
+    x[96 + 5] = NAN;
+    x[2 * 96 + 50] = kInfinity;
+    std::fill_n(x.begin() + 3 * 96, 96, 0.0f);
+    const std::vector<float> y = forward(layer, x, activation);
+    for (std::size_t i = 0; i < y.size(); ++i) EXPECT_EQ(std::isfinite(y[i]), i / 40 % 3 == 0) << i;
+    for (std::size_t i = 3 * 40; i < y.size(); ++i) EXPECT_EQ(y[i], 0.0f) << i;
+  }
+}
+
+TEST_F(MoreOnDevice, ExpertsLoseToRoundedActivationsWhatTheyLoseOnTheProcessor) {
+  if (cuda()) GTEST_SKIP() << "cuda refuses them";
+  const ExpertModel model(7, 75, 50);
+  const Experts layer(model.weights(), options_), processor(model.weights(), here());
+  for (const std::size_t tokens : {5u, 70u}) {
+    const ExpertBatch batch(model, tokens, 3);
+    const Expected expected = expected_experts(model, batch);
+    for (const Activation activation : {Activation::int8, Activation::mxfp8}) {
+      const std::vector<float> y = forward(layer, batch, {activation, 1}),
+                               wanted = forward(processor, batch, {activation, 1});
+      const double error = relative_error(expected, y, 75).rms,
+                   usual = relative_error(expected, wanted, 75).rms;
+      EXPECT_GT(error, 0.8 * usual) << tokens;
+      EXPECT_LT(error, 1.2 * usual) << tokens;
+    }
+  }
+}
+
+TEST_F(MoreOnDevice, GathersTheRowsOfItsExperts) {
+  const ExpertModel model(6, 70, 40);
+  const ExpertMatrices matrices = model.gate_up_matrices();
+  if (cuda()) {
+    EXPECT_EQ(refused([&] { ExpertLinear(matrices, options_); }),
+              "cuda: there are no kernels for ExpertLinear");
+    return;
+  }
+  const ExpertLinear layer(matrices, options_), processor(matrices, here());
+  EXPECT_GE(layer.memory(), model.gate_up.codes.size());
+  for (const std::int64_t tokens : {1, 8, 9, 60}) {
+    const ExpertBatch batch(model, static_cast<std::size_t>(tokens), 3, 5, 4);
+    const std::vector<float> each = normal(static_cast<std::size_t>(tokens) * 3 * 70, 8);
+    for (const bool row_each : {false, true}) {
+      const DenseView x = row_each ? dense_view(each.data(), Dtype::f32, {tokens, 3, 70})
+                                   : dense_view(batch.x.data(), Dtype::f32, {tokens, 70});
+      for (const Activation activation : kActivations) {
+        std::vector<float> y(static_cast<std::size_t>(tokens) * 3 * 80, -7), wanted = y;
+        layer.gather(x, batch.ids.data(), 3, Dtype::f32, y.data(), {activation, 1});
+        processor.gather(x, batch.ids.data(), 3, Dtype::f32, wanted.data(), {activation, 1});
+        for (std::size_t i = 0; i < y.size(); ++i) {
+          if (batch.ids[i / 80] < 0) {
+            ASSERT_EQ(y[i], 0.0f) << i;
+          }
+          ASSERT_NEAR(y[i], wanted[i], 2e-5f * (1 + std::fabs(wanted[i])))
+              << tokens << " tokens, output " << i;
+        }
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ struct Traits {
   std::uint32_t storage_buffers = 0;     ///< of a stage
   std::uint64_t storage_range = 0;       ///< bytes that a binding can show
   std::uint32_t workgroups[2] = {0, 0};  ///< of a dispatch, along x and y
+  bool integer_dot = false;              ///< integer dot products of 8-bit integers, four to a word
 };
 
 /// What the kernels need.

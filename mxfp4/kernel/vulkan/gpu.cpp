@@ -1,6 +1,7 @@
 #include "mxfp4/kernel/vulkan/gpu.h"
 
 #include <algorithm>
+#include <string_view>
 
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/kernel/vulkan/spirv.h"
@@ -40,6 +41,27 @@ std::uint32_t compute_family(const Api& api, VkPhysicalDevice device) {
   return found;
 }
 
+constexpr const char* kIntegerDot = VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME;
+
+bool has_integer_dot(const Api& api, VkPhysicalDevice device) {
+  std::uint32_t count = 0;
+  api.EnumerateDeviceExtensionProperties(device, nullptr, &count, nullptr);
+  std::vector<VkExtensionProperties> extensions(count);
+  api.EnumerateDeviceExtensionProperties(device, nullptr, &count, extensions.data());
+  const bool found =
+      std::any_of(extensions.begin(), extensions.end(), [](const VkExtensionProperties& extension) {
+        return std::string_view(extension.extensionName) == kIntegerDot;
+      });
+  if (!found) return false;
+  VkPhysicalDeviceShaderIntegerDotProductFeatures dot{};
+  dot.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES;
+  VkPhysicalDeviceFeatures2 features{};
+  features.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2;
+  features.pNext = &dot;
+  api.GetPhysicalDeviceFeatures2(device, &features);
+  return dot.shaderIntegerDotProduct == VK_TRUE;
+}
+
 }  // namespace
 
 Traits traits_of(const Instance& instance, VkPhysicalDevice device) {
@@ -55,13 +77,15 @@ Traits traits_of(const Instance& instance, VkPhysicalDevice device) {
           limits.maxComputeSharedMemorySize,
           std::min(limits.maxPerStageDescriptorStorageBuffers, limits.maxDescriptorSetStorageBuffers),
           limits.maxStorageBufferRange,
-          {limits.maxComputeWorkGroupCount[0], limits.maxComputeWorkGroupCount[1]}};
+          {limits.maxComputeWorkGroupCount[0], limits.maxComputeWorkGroupCount[1]},
+          VK_API_VERSION_MINOR(properties.apiVersion) >= 1 && has_integer_dot(instance.api(), device)};
 }
 
 Gpu::Gpu(const Instance& instance, VkPhysicalDevice device, Bounds bounds)
     : api_(instance.api()), bounds_(std::move(bounds)), traits_(traits_of(instance, device)) {
   const std::string why = refusal(traits_);
   if (!why.empty()) fail(ErrorCode::unsupported, "vulkan: {} cannot be used: {}", traits_.name, why);
+  traits_.integer_dot = traits_.integer_dot && bounds_.integer_dot;
   traits_.storage_range = std::min(traits_.storage_range, bounds_.storage_range);
   try {
     open(instance, device);
@@ -99,6 +123,14 @@ void Gpu::open(const Instance& instance, VkPhysicalDevice device) {
   info.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO;
   info.queueCreateInfoCount = 1;
   info.pQueueCreateInfos = &queue;
+  VkPhysicalDeviceShaderIntegerDotProductFeatures dot{};
+  dot.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES;
+  dot.shaderIntegerDotProduct = VK_TRUE;
+  if (traits_.integer_dot) {
+    info.pNext = &dot;
+    info.enabledExtensionCount = 1;
+    info.ppEnabledExtensionNames = &kIntegerDot;
+  }
   check(api_.CreateDevice(device, &info, nullptr, &device_), "open the device");
 #define MXFP4_VK_DEVICE(name) \
   api_.name = reinterpret_cast<PFN_vk##name>(api_.GetDeviceProcAddr(device_, "vk" #name));

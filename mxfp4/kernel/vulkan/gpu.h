@@ -26,6 +26,7 @@ struct Bounds {
   std::uint64_t memory = UINT64_MAX;         ///< bytes
   std::uint64_t storage_range = UINT64_MAX;  ///< bytes that a binding shows
   std::uint64_t staging = 16 << 20;         ///< bytes that lie between the processor and the device at a time
+  bool integer_dot = true;                  ///< use the instruction where there is one
   std::function<void(Api& api)> wrap = {};  ///< replaces functions, for errors that no device shows
 };
 

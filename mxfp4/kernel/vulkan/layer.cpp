@@ -21,15 +21,21 @@ std::size_t rows_of(const DenseView& x) noexcept {
 }  // namespace
 
 LayerShape LayerWeights::shape() const noexcept {
-  return {first.experts, first.blocks * 32, first.rows, routed() ? down.blocks * 32 : 0,
-          routed() ? down.rows : first.rows};
+  const bool two = kind == LayerKind::experts;
+  return {kind,
+          first.experts,
+          first.blocks * 32,
+          first.rows,
+          two ? down.blocks * 32 : 0,
+          two ? down.rows : first.rows};
 }
 
-Layer::Layer(std::shared_ptr<Gpu> gpu, const DeviceMatrices& linear)
+Layer::Layer(std::shared_ptr<Gpu> gpu, const DeviceMatrices& matrices, LayerKind kind)
     : gpu_(std::move(gpu)), weights_(std::make_unique<LayerWeights>()) {
   const std::lock_guard lock(gpu_->mutex());
   try {
-    weights_->first = Stack(*gpu_, linear);
+    weights_->kind = kind;
+    weights_->first = Stack(*gpu_, matrices);
   } catch (...) {
     weights_.reset();  // under the lock
     throw;
@@ -40,6 +46,7 @@ Layer::Layer(std::shared_ptr<Gpu> gpu, const DeviceExpertMatrices& experts)
     : gpu_(std::move(gpu)), weights_(std::make_unique<LayerWeights>()) {
   const std::lock_guard lock(gpu_->mutex());
   try {
+    weights_->kind = LayerKind::experts;
     weights_->first = Stack(*gpu_, experts.first);
     if (!experts.second.empty()) weights_->second = Stack(*gpu_, experts.second);
     weights_->down = Stack(*gpu_, experts.down);
@@ -72,20 +79,25 @@ Pass& Layer::pass_for(const PassKey& key) {
 }
 
 void Layer::forward(const DeviceCall& call) {
-  if (call.activation != Activation::exact) {
-    fail(ErrorCode::unsupported, "vulkan: activations are exact, neither int8 nor mxfp8");
-  }
   const std::lock_guard lock(gpu_->mutex());
   const LayerShape shape = weights_->shape();
-  const std::size_t tokens = rows_of(call.x), top_k = shape.routed() ? call.choice.top_k : 1;
-  if (tokens == 0 || shape.outputs == 0) return;
+  const bool row_each = shape.kind == LayerKind::gather && call.x.rank() == 3;
+  const std::size_t top_k = shape.kind == LayerKind::linear ? 1 : call.choice.top_k;
+  const std::size_t tokens = row_each ? static_cast<std::size_t>(call.x.shape[0]) : rows_of(call.x);
+  if (tokens == 0 || shape.outputs == 0 || (shape.kind == LayerKind::gather && top_k == 0)) return;
   const std::size_t most = pass_tokens(shape, top_k, gpu_->traits().storage_range,
                                        std::min(gpu_->traits().workgroups[0], gpu_->traits().workgroups[1]));
   if (most == 0) {
     fail(ErrorCode::unsupported, "vulkan: {} experts for each token of {} columns exceed the limits of {}",
          top_k, call.x.shape.back(), gpu_->traits().name);
   }
-  PassKey key{0, top_k, call.choice.weights_on_input, tokens > kMostDecodeTokens};
+  PassKey key{0,
+              top_k,
+              call.x.dtype,
+              call.activation,
+              call.choice.weights_on_input,
+              row_each,
+              tokens > kMostDecodeTokens};
   for (std::size_t first = 0; first < tokens; first += most) {
     const std::size_t count = std::min(most, tokens - first);
     key.tokens = std::bit_ceil(count);

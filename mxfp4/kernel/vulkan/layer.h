@@ -18,19 +18,22 @@ namespace mxfp4::kernel::vulkan {
 struct PassKey {
   std::size_t tokens = 0;  ///< a power of two
   std::size_t top_k = 1;
+  Dtype dtype = Dtype::f32;  ///< of x
+  Activation activation = Activation::exact;
   bool weights_on_input = false;
-  bool prefill = false;  ///< the kernel for many tokens
+  bool row_each = false;  ///< every slot has a row of x of its own
+  bool prefill = false;   ///< the kernel for many tokens
 
   friend auto operator<=>(const PassKey&, const PassKey&) = default;
 };
 
-/// The weights of a layer: of a Linear layer in `first`, without the rest.
+/// The weights of a layer: of experts, or in `first` alone.
 struct LayerWeights {
+  LayerKind kind = LayerKind::linear;
   Stack first, second, down;
   Buffer units;
   bool one_unit = true;
 
-  bool routed() const noexcept { return down.experts != 0; }
   LayerShape shape() const noexcept;
 };
 
@@ -44,25 +47,28 @@ class Pass {
 
  private:
   void record();
-  void record_product(const Stack& stack, const Buffer& x, std::size_t x_first, std::size_t top_k,
-                      bool factors, const Buffer& y);
+  void record_encode(const Buffer& from, std::size_t first, Dtype dtype, const Stack& stack,
+                     const Buffer& counts, std::size_t count_at, const Buffer& to);
+  void record_product(const Stack& stack, const Buffer& x, std::size_t top_k, const Buffer& y);
+  void record_route();
   void record_experts();
   void write_lists(std::size_t count);
 
   const LayerWeights& weights_;
   PassKey key_;
   LayerShape shape_;
-  std::size_t slots_, tile_, tiles_;
+  std::size_t columns_, element_bytes_, slots_, rows_in_, rows_out_, tile_, tiles_;
+  Shader product_;
   ListLayout layout_;
   std::size_t ids_at_, weights_at_, x_at_, in_words_;  // where the words of `in` begin
   Buffer upload_, lists_upload_, download_;
-  Buffer in_, lists_, first_, second_, activated_, down_, y_;
+  Buffer in_, lists_, x_, first_, second_, activated_, middle_, down_, y_;
   Recording recording_;
 };
 
 class Layer : public DeviceLayer {
  public:
-  Layer(std::shared_ptr<Gpu> gpu, const DeviceMatrices& linear);
+  Layer(std::shared_ptr<Gpu> gpu, const DeviceMatrices& matrices, LayerKind kind);
   Layer(std::shared_ptr<Gpu> gpu, const DeviceExpertMatrices& experts);
   ~Layer() override;
 

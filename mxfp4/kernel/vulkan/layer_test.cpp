@@ -50,12 +50,13 @@ constexpr std::int64_t kHidden = 100, kMiddle = 70, kExperts = 6, kTopK = 2;
 
 class VulkanLayers : public VulkanTest {
  protected:
-  std::vector<float> linear(std::size_t tokens) {
+  std::vector<float> linear(std::size_t tokens, Activation activation = Activation::exact) {
     const std::vector<float> x = inputs(tokens * kHidden);
     std::vector<float> y(tokens * 90);
     const auto layer = device().linear(weight_.args());
-    layer->forward(
-        {.x = dense_view(x.data(), Dtype::f32, {static_cast<std::int64_t>(tokens), kHidden}), .y = y.data()});
+    layer->forward({.x = dense_view(x.data(), Dtype::f32, {static_cast<std::int64_t>(tokens), kHidden}),
+                    .activation = activation,
+                    .y = y.data()});
     return y;
   }
   std::unique_ptr<DeviceLayer> make_experts() {
@@ -86,7 +87,7 @@ TEST_F(VulkanLayers, WeightsBeyondABindingAreBoundInParts) {
   const std::vector<float> few = linear(7), many = linear(40);
   const auto whole = make_experts();
   const std::vector<float> few_experts = experts(*whole, 7), many_experts = experts(*whole, 40);
-  EXPECT_EQ(device().gpu().pipelines(), 5u);  // decode, prefill, route, unit, combine: none twice
+  EXPECT_EQ(device().gpu().pipelines(), 6u);  // encode, decode, prefill, route, unit, combine: none twice
   // A row has 64 bytes of codes: parts of 2 experts, parts of rows, and batches in several passes.
   for (const std::uint64_t range : {20000u, 5120u}) {
     open({.storage_range = range, .staging = 700});
@@ -101,6 +102,40 @@ TEST_F(VulkanLayers, WeightsBeyondABindingAreBoundInParts) {
   ASSERT_TRUE(error.has_value());
   EXPECT_EQ(error->first, ErrorCode::unsupported);
   EXPECT_EQ(error->second.rfind("vulkan: a row of 100 columns has 64 bytes; ", 0), 0u) << error->second;
+}
+
+TEST_F(VulkanLayers, IntegerProductsAreTheSameWithTheirInstructionAndWithout) {
+  const Gpu& gpu = open().gpu();
+  if (!gpu.traits().integer_dot) GTEST_SKIP() << gpu.traits().name << " has no integer dot product";
+  const std::vector<float> few = linear(7, Activation::int8), many = linear(40, Activation::int8);
+  EXPECT_FALSE(same_bits(few, linear(7)));
+  open({.integer_dot = false});
+  EXPECT_FALSE(device().gpu().traits().integer_dot);
+  EXPECT_TRUE(same_bits(linear(7, Activation::int8), few));
+  EXPECT_TRUE(same_bits(linear(40, Activation::int8), many));
+}
+
+TEST_F(VulkanLayers, ActivationsOfSixteenBitsAreUploadedAsTheyAre) {
+  static VkDeviceSize uploaded;
+  static PFN_vkCmdCopyBuffer copy;
+  open({.wrap = [](Api& api) {
+    copy = api.CmdCopyBuffer;
+    api.CmdCopyBuffer = [](VkCommandBuffer commands, VkBuffer from, VkBuffer to, std::uint32_t count,
+                           const VkBufferCopy* regions) {
+      if (uploaded == 0) uploaded = regions[0].size;  // the first of a pass
+      copy(commands, from, to, count, regions);
+    };
+  }});
+  const auto layer = device().linear(weight_.args());
+  const std::vector<float> x = inputs(64 * kHidden);
+  std::vector<float> y(64 * 90);
+  for (const Dtype dtype : {Dtype::f32, Dtype::f16}) {
+    uploaded = 0;
+    layer->forward({.x = dense_view(x.data(), dtype, {64, kHidden}), .y = y.data()});
+    const VkDeviceSize elements = 64 * kHidden * static_cast<VkDeviceSize>(bits_of(dtype)) / 8;
+    EXPECT_GE(uploaded, elements);
+    EXPECT_LE(uploaded, elements + 1024);
+  }
 }
 
 TEST_F(VulkanLayers, ACommandBufferIsReplayedForEveryBatchThatItFits) {

@@ -17,8 +17,12 @@ std::uint32_t groups(std::size_t items, std::size_t of) noexcept {
 }
 
 struct ProductArguments {  // as product.glsl has them
-  std::uint32_t first_expert, experts, first_row, rows, all_rows, blocks, x_first, x_pitch, top_k, slots,
-      factors, with_bias;
+  std::uint32_t first_expert, experts, first_row, rows, all_rows, blocks, top_k, slots, factors, with_bias,
+      by_slot;
+};
+
+struct EncodeArguments {  // as encode.comp has them
+  std::uint32_t first, dtype, columns, blocks, activation, count_at, rows_each;
 };
 
 struct RouteArguments {  // as route.comp has them
@@ -33,35 +37,58 @@ struct CombineArguments {  // as combine.comp has them
   std::uint32_t columns, top_k, weights, routes;
 };
 
+/// As elements.glsl numbers them.
+std::uint32_t number_of(Dtype dtype) noexcept {
+  return dtype == Dtype::f32 ? 0 : dtype == Dtype::bf16 ? 1 : 2;
+}
+
+Shader product_for(const PassKey& key, bool integer_dot) noexcept {
+  if (key.activation != Activation::int8) return key.prefill ? Shader::prefill : Shader::decode;
+  if (integer_dot) return key.prefill ? Shader::prefill_dot : Shader::decode_dot;
+  return key.prefill ? Shader::prefill_int8 : Shader::decode_int8;
+}
+
+/// Words of rows as encode.comp writes them.
+std::size_t encoded_words(const PassKey& key, std::size_t columns) noexcept {
+  return key.activation == Activation::int8 ? columns / 32 * 9 : columns;
+}
+
 }  // namespace
 
 Pass::Pass(Gpu& gpu, const LayerWeights& weights, const PassKey& key)
     : weights_(weights),
       key_(key),
       shape_(weights.shape()),
+      columns_(weights.first.columns),
+      element_bytes_(static_cast<std::size_t>(bits_of(key.dtype)) / 8),
       slots_(key.tokens * key.top_k),
+      rows_in_(key.row_each ? slots_ : key.tokens),
+      rows_out_(shape_.rows(key.tokens, slots_)),
       tile_(key.prefill ? kPrefillTile : key.tokens),
       tiles_(most_tiles(slots_, shape_.experts, tile_)),
+      product_(product_for(key, gpu.traits().integer_dot)),
       layout_(slots_, shape_.experts, tiles_),
       ids_at_(4),
       weights_at_(ids_at_ + slots_),
       x_at_((weights_at_ + slots_ + 3) / 4 * 4),
-      in_words_(x_at_ + key.tokens * shape_.hidden),
-      recording_(gpu, word(4 + weights.first.parts.size() + weights.second.parts.size() +
+      in_words_(x_at_ + (rows_in_ * columns_ * element_bytes_ + 3) / 4),
+      recording_(gpu, word(6 + weights.first.parts.size() + weights.second.parts.size() +
                            weights.down.parts.size())) {
   Memory& memory = gpu.memory();
-  const auto floats = [&](std::size_t count) { return memory.buffer(count * sizeof(float), Place::device); };
+  const auto words = [&](std::size_t count) { return memory.buffer(count * 4, Place::device); };
   upload_ = memory.buffer(in_words_ * 4, Place::upload);
-  download_ = memory.buffer(key.tokens * shape_.outputs * sizeof(float), Place::download);
-  in_ = floats(in_words_);
-  lists_ = floats(layout_.words);
-  y_ = floats(key.tokens * shape_.outputs);
-  if (shape_.routed()) {
-    first_ = floats(slots_ * weights.first.rows);
-    second_ = floats(slots_ * weights.second.rows);
-    activated_ = floats(slots_ * shape_.middle);
-    down_ = floats(slots_ * shape_.outputs);
-  } else {
+  download_ = memory.buffer(rows_out_ * shape_.outputs * 4, Place::download);
+  in_ = words(in_words_);
+  lists_ = words(layout_.words);
+  x_ = words(rows_in_ * encoded_words(key, shape_.hidden));
+  y_ = words(rows_out_ * shape_.outputs);
+  if (shape_.kind == LayerKind::experts) {
+    first_ = words(slots_ * weights.first.rows);
+    second_ = words(slots_ * weights.second.rows);
+    activated_ = words(slots_ * shape_.middle);
+    if (key.activation != Activation::exact) middle_ = words(slots_ * encoded_words(key, shape_.middle));
+    down_ = words(slots_ * shape_.outputs);
+  } else if (shape_.kind == LayerKind::linear) {
     lists_upload_ = memory.buffer(layout_.words * 4, Place::upload);
   }
   record();
@@ -69,21 +96,39 @@ Pass::Pass(Gpu& gpu, const LayerWeights& weights, const PassKey& key)
 
 void Pass::record() {
   recording_.copy(upload_, in_, in_words_ * 4);
-  if (shape_.routed()) {
+  if (shape_.kind == LayerKind::linear) recording_.copy(lists_upload_, lists_, layout_.words * 4);
+  if (shape_.kind == LayerKind::gather) recording_.fill(y_, 0);  // what nobody writes
+  recording_.barrier();
+  record_encode(in_, x_at_, key_.dtype, weights_.first, in_, 0, x_);
+  if (shape_.kind != LayerKind::linear) record_route();
+  recording_.barrier();
+  if (shape_.kind == LayerKind::experts) {
     record_experts();
   } else {
-    recording_.copy(lists_upload_, lists_, layout_.words * 4);
-    recording_.barrier();
-    record_product(weights_.first, in_, x_at_, 1, false, y_);
+    record_product(weights_.first, x_, key_.row_each ? 1 : key_.top_k, y_);
   }
   recording_.barrier();
-  recording_.copy(y_, download_, key_.tokens * shape_.outputs * sizeof(float));
+  recording_.copy(y_, download_, rows_out_ * shape_.outputs * 4);
   recording_.barrier();
   recording_.end();
 }
 
-void Pass::record_product(const Stack& stack, const Buffer& x, std::size_t x_first, std::size_t top_k,
-                          bool factors, const Buffer& y) {
+void Pass::record_encode(const Buffer& from, std::size_t first, Dtype dtype, const Stack& stack,
+                         const Buffer& counts, std::size_t count_at, const Buffer& to) {
+  const bool of_x = &from == &in_;
+  const EncodeArguments arguments = {word(first),
+                                     number_of(dtype),
+                                     word(of_x ? stack.columns : stack.blocks * 32),
+                                     word(stack.blocks),
+                                     static_cast<std::uint32_t>(key_.activation),
+                                     word(count_at),
+                                     word(of_x && key_.row_each ? key_.top_k : 1)};
+  recording_.dispatch(Shader::encode, 0, {{from}, {counts}, {to}}, arguments, word(stack.blocks / 2),
+                      word(of_x ? rows_in_ : slots_));
+}
+
+void Pass::record_product(const Stack& stack, const Buffer& x, std::size_t top_k, const Buffer& y) {
+  const bool factors = &stack != &weights_.down && key_.weights_on_input;
   for (const Stack::Part& part : stack.parts) {
     const WeightRange& range = part.range;
     const ProductArguments arguments = {word(range.first_expert),
@@ -92,21 +137,18 @@ void Pass::record_product(const Stack& stack, const Buffer& x, std::size_t x_fir
                                         word(range.rows),
                                         word(stack.rows),
                                         word(stack.blocks),
-                                        word(x_first / 4),
-                                        word(stack.blocks * 8),
                                         word(top_k),
                                         word(layout_.slots),
                                         factors ? word(layout_.factors) : 0,
-                                        stack.with_bias};
-    const Shader shader = key_.prefill ? Shader::prefill : Shader::decode;
-    recording_.dispatch(shader, key_.prefill ? 0 : word(tile_),
+                                        stack.with_bias,
+                                        shape_.kind == LayerKind::gather};
+    recording_.dispatch(product_, key_.prefill ? 0 : word(tile_),
                         {{part.codes}, {part.scales}, {stack.bias}, {x}, {lists_}, {y}}, arguments,
                         groups(range.rows, key_.prefill ? kPrefillRows : kDecodeRows), word(tiles_));
   }
 }
 
-void Pass::record_experts() {
-  recording_.barrier();
+void Pass::record_route() {
   const RouteArguments route = {word(shape_.experts),
                                 word(key_.top_k),
                                 word(tile_),
@@ -118,16 +160,23 @@ void Pass::record_experts() {
                                 word(layout_.routes),
                                 word(layout_.counts)};
   recording_.dispatch(Shader::route, 0, {{in_}, {lists_}}, route, 1);
-  recording_.barrier();
-  record_product(weights_.first, in_, x_at_, key_.top_k, key_.weights_on_input, first_);
-  record_product(weights_.second, in_, x_at_, key_.top_k, key_.weights_on_input, second_);
+}
+
+void Pass::record_experts() {
+  record_product(weights_.first, x_, key_.top_k, first_);
+  record_product(weights_.second, x_, key_.top_k, second_);
   recording_.barrier();
   const UnitArguments unit = {word(weights_.down.columns), word(shape_.middle), weights_.second.experts == 0,
                               weights_.one_unit, word(layout_.experts_of)};
   recording_.dispatch(Shader::unit, 0, {{first_}, {second_}, {weights_.units}, {lists_}, {activated_}}, unit,
                       groups(shape_.middle, 64), word(slots_));
   recording_.barrier();
-  record_product(weights_.down, activated_, 0, 0, false, down_);
+  const bool encoded = key_.activation != Activation::exact;
+  if (encoded) {
+    record_encode(activated_, 0, Dtype::f32, weights_.down, lists_, 1, middle_);
+    recording_.barrier();
+  }
+  record_product(weights_.down, encoded ? middle_ : activated_, 0, down_);
   recording_.barrier();
   const CombineArguments combine = {word(shape_.outputs), word(key_.top_k),
                                     key_.weights_on_input ? 0 : word(weights_at_), word(layout_.routes)};
@@ -151,28 +200,24 @@ void Pass::write_lists(std::size_t count) {
 }
 
 void Pass::run(const DeviceCall& call, std::size_t first, std::size_t count) {
-  const auto columns = static_cast<std::size_t>(call.x.shape.back());
   *upload_.mapped<std::uint32_t>() = word(count);
-  if (shape_.routed()) {
-    const std::size_t slots = count * key_.top_k, from = first * key_.top_k;
-    std::memcpy(upload_.mapped<std::int32_t>(ids_at_ * 4), call.choice.ids + from, slots * 4);
-    std::memcpy(upload_.mapped<float>(weights_at_ * 4), call.choice.weights + from, slots * 4);
-  } else {
+  const std::size_t slots = count * key_.top_k, from = first * key_.top_k;
+  if (shape_.kind == LayerKind::linear) {
     write_lists(count);
+  } else {
+    std::memcpy(upload_.mapped<std::int32_t>(ids_at_ * 4), call.choice.ids + from, slots * 4);
   }
-  for (std::size_t row = 0; row < count; ++row) {
-    float* const to = upload_.mapped<float>((x_at_ + row * shape_.hidden) * 4);
-    const auto at = static_cast<std::int64_t>(first + row);
-    copy_rows_f32(call.x, at, at + 1, to);
-    std::fill(to + columns, to + shape_.hidden, 0.0f);
+  if (shape_.kind == LayerKind::experts) {
+    std::memcpy(upload_.mapped<float>(weights_at_ * 4), call.choice.weights + from, slots * 4);
   }
+  const std::size_t in = key_.row_each ? slots : count, first_in = key_.row_each ? from : first;
+  copy_rows(call.x, static_cast<std::int64_t>(first_in), static_cast<std::int64_t>(first_in + in),
+            upload_.mapped<std::byte>(x_at_ * 4));
   recording_.run();
+  const std::size_t out = shape_.rows(count, slots), first_out = shape_.rows(first, from);
   const std::size_t row_bytes = shape_.outputs * static_cast<std::size_t>(bits_of(call.dtype)) / 8;
-  auto* const y = static_cast<std::byte*>(call.y);
-  for (std::size_t row = 0; row < count; ++row) {
-    write_f32(download_.mapped<float>(row * shape_.outputs * 4), shape_.outputs, call.dtype,
-              y + (first + row) * row_bytes);
-  }
+  write_f32(download_.mapped<float>(), out * shape_.outputs, call.dtype,
+            static_cast<std::byte*>(call.y) + first_out * row_bytes);
 }
 
 }  // namespace mxfp4::kernel::vulkan

@@ -40,14 +40,20 @@ struct WeightRange {
 std::vector<WeightRange> split_weight(std::size_t experts, std::size_t rows, std::size_t row_bytes,
                                       std::uint64_t most_bytes, std::size_t most_rows);
 
+enum class LayerKind : std::uint8_t { linear, gather, experts };
+
 /// What a layer computes in a pass.
 struct LayerShape {
+  LayerKind kind = LayerKind::linear;
   std::size_t experts = 1;
   std::size_t hidden = 0;   ///< columns of x, in whole blocks
-  std::size_t first = 0;    ///< outputs of the first product: of a Linear layer all there are
-  std::size_t middle = 0;   ///< columns of the last product's input, in whole blocks; 0: a Linear layer
-  std::size_t outputs = 0;  ///< of a token
-  bool routed() const noexcept { return middle != 0; }
+  std::size_t first = 0;    ///< outputs of the first product
+  std::size_t middle = 0;   ///< columns of the last product's input, in whole blocks, where there are two
+  std::size_t outputs = 0;  ///< of a row of y
+  /// Rows of y, and of x at most.
+  std::size_t rows(std::size_t tokens, std::size_t slots) const noexcept {
+    return kind == LayerKind::gather ? slots : tokens;
+  }
 };
 
 /// Tokens of a pass at most: a power of two, for which every buffer fits `most_bytes` and every dispatch

@@ -67,7 +67,8 @@ TEST(VulkanPlan, WeightsAreCutIntoWholeExpertsWhileTheyFit) {
 }
 
 TEST(VulkanPlan, PassesHaveAsManyTokensAsTheLimitsAllow) {
-  const LayerShape linear{1, 2880, 4096, 0, 4096}, experts{32, 2944, 5760, 2944, 2880};
+  const LayerShape linear{LayerKind::linear, 1, 2880, 4096, 0, 4096},
+      experts{LayerKind::experts, 32, 2944, 5760, 2944, 2880};
   EXPECT_EQ(pass_tokens(linear, 1, 1 << 27, 65535), 1024u);
   EXPECT_EQ(pass_tokens(linear, 1, 1 << 23, 65535), 512u);
   EXPECT_EQ(pass_tokens(experts, 4, 1 << 27, 65535), 1024u);  // 4096 routes of 5760 floats: 90 MiB

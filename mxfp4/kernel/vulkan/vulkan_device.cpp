@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "mxfp4/base/fail_internal.h"
 #include "mxfp4/kernel/backend_list_internal.h"
 #include "mxfp4/kernel/vulkan/codec.h"
 #include "mxfp4/kernel/vulkan/layer.h"
@@ -33,11 +32,11 @@ void VulkanDevice::dequantize(const DequantizeArgs& args) {
 }
 
 std::unique_ptr<DeviceLayer> VulkanDevice::linear(const DeviceMatrices& matrices) {
-  return std::make_unique<Layer>(gpu_, matrices);
+  return std::make_unique<Layer>(gpu_, matrices, LayerKind::linear);
 }
 
-std::unique_ptr<DeviceLayer> VulkanDevice::gather(const DeviceMatrices&) {
-  fail(ErrorCode::unsupported, "vulkan: there are no kernels for ExpertLinear");
+std::unique_ptr<DeviceLayer> VulkanDevice::gather(const DeviceMatrices& matrices) {
+  return std::make_unique<Layer>(gpu_, matrices, LayerKind::gather);
 }
 
 std::unique_ptr<DeviceLayer> VulkanDevice::experts(const DeviceExpertMatrices& matrices) {
