@@ -1,6 +1,7 @@
 // Linear and Experts on a device, against the judges of the processor's layers in double precision.
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -9,6 +10,7 @@
 #include "mxfp4/codec/float16.h"
 #include "mxfp4/kernel/test_device.h"
 #include "mxfp4/layer/expert_linear.h"
+#include "mxfp4/layer/mlp.h"
 #include "mxfp4/layer/test_experts_internal.h"
 #include "mxfp4/layer/test_linear_internal.h"
 
@@ -284,6 +286,58 @@ TEST_F(MoreOnDevice, GathersTheRowsOfItsExperts) {
           }
           ASSERT_NEAR(y[i], wanted[i], 2e-5f * (1 + std::fabs(wanted[i])))
               << tokens << " tokens, output " << i;
+        }
+      }
+    }
+  }
+}
+
+/// The processor's router and the device's, which is asked for weights alone by a table of token ids.
+TEST_F(MoreOnDevice, MlpsAreRoutedAsOnTheProcessor) {
+  constexpr std::int64_t kExperts = 72, kHidden = 40;
+  const ExpertModel model(kExperts, kHidden, 16);
+  std::vector<float> weight = normal(kExperts * kHidden, 3), bias = normal(kExperts, 4);
+  std::copy_n(weight.begin() + 5 * kHidden, kHidden, weight.begin() + 9 * kHidden);  // ties
+  bias[9] = bias[5];
+  std::vector<float> correction = normal(kExperts, 5);
+  for (float& value : correction) value *= 0.1f;
+  const RouterOptions options[] = {
+      {.top_k = 4},
+      {.top_k = 3, .renormalize = false, .factor = 2.5f},
+      {.top_k = 4, .score = RouterScore::sigmoid, .correction = correction},
+      {.top_k = 5,
+       .score = RouterScore::sigmoid,
+       .factor = 2.5f,
+       .correction = correction,
+       .groups = 8,
+       .top_groups = 3},
+      {.top_k = 4, .groups = 9, .top_groups = 2},
+      {.top_k = 4, .score = RouterScore::sqrt_softplus, .correction = correction},
+      {.top_k = 20, .score = RouterScore::sqrt_softplus, .renormalize = false}};
+  for (const RouterOptions& given : options) {
+    const auto mlp = [&](const LayerOptions& layer, std::vector<std::int32_t> table) {
+      return Mlp(Router(dense_view(weight.data(), Dtype::f32, {kExperts, kHidden}),
+                        dense_view(bias.data(), Dtype::f32, {kExperts}), given),
+                 Experts(model.weights(), layer), {.table = std::move(table)});
+    };
+    std::vector<std::int32_t> table;
+    for (int i = 0; i < 3 * given.top_k; ++i) table.push_back(i * 5 % static_cast<int>(kExperts));
+    for (const bool by_table : {false, true}) {
+      const Mlp layer = mlp(options_, by_table ? table : std::vector<std::int32_t>()),
+                processor = mlp(here(), by_table ? table : std::vector<std::int32_t>());
+      for (const std::int64_t tokens : {3, 12}) {
+        const std::vector<float> x = normal(static_cast<std::size_t>(tokens * kHidden), 6);
+        const std::vector<std::int32_t> token_ids(static_cast<std::size_t>(tokens), 2);
+        std::vector<float> y(x.size()), wanted(x.size());
+        const DenseView view = dense_view(x.data(), Dtype::f32, {tokens, kHidden});
+        layer.forward(view, Dtype::f32, y.data(), {}, token_ids);
+        processor.forward(view, Dtype::f32, wanted.data(), {}, token_ids);
+        float most = 0;
+        for (const float value : wanted) most = std::max(most, std::fabs(value));
+        const float bound = (cuda() ? 1e-4f : 1e-5f) * most;
+        for (std::size_t i = 0; i < y.size(); ++i) {
+          ASSERT_NEAR(y[i], wanted[i], bound) << "options " << &given - options << ", " << tokens
+                                              << " tokens, table " << by_table << ", " << i;
         }
       }
     }

@@ -68,7 +68,26 @@ Layer::~Layer() {
 
 std::size_t Layer::bytes() const noexcept {
   return weights_->first.bytes() + weights_->second.bytes() + weights_->down.bytes() +
-         weights_->units.bytes();
+         weights_->units.bytes() + weights_->router.weight.bytes() + weights_->router.bias.bytes() +
+         weights_->router.correction.bytes();
+}
+
+bool Layer::route_by(const DeviceRouter& router) {
+  const RouterOptions& options = router.options;
+  if (weights_->down.experts > kMostRoutedExperts || options.groups > static_cast<int>(kMostGroups) ||
+      router.weight.size_bytes() > gpu_->traits().storage_range) {
+    return false;
+  }
+  const std::lock_guard lock(gpu_->mutex());
+  Uploader uploader(*gpu_);
+  const auto uploaded = [&](std::span<const float> values) {
+    Buffer buffer = gpu_->memory().buffer(values.size_bytes(), Place::device);
+    uploader.upload(buffer, values.data(), values.size_bytes());
+    return buffer;
+  };
+  weights_->router = {options, uploaded(router.weight), uploaded(router.bias), uploaded(options.correction),
+                      !router.bias.empty()};
+  return true;
 }
 
 Pass& Layer::pass_for(const PassKey& key) {
@@ -97,7 +116,11 @@ void Layer::forward(const DeviceCall& call) {
               call.activation,
               call.choice.weights_on_input,
               row_each,
-              tokens > kMostDecodeTokens};
+              tokens > kMostDecodeTokens,
+              call.choice.ids == nullptr       ? Routed::chosen
+              : call.choice.weights == nullptr ? Routed::weighed
+                                               : Routed::by_call};
+  if (shape.kind != LayerKind::experts) key.routed = Routed::by_call;
   for (std::size_t first = 0; first < tokens; first += most) {
     const std::size_t count = std::min(most, tokens - first);
     key.tokens = std::bit_ceil(count);

@@ -13,6 +13,9 @@
 
 namespace mxfp4::kernel::vulkan {
 
+/// Where experts and their weights come from: both from the call; the weights from the router; both from it.
+enum class Routed : std::uint8_t { by_call, weighed, chosen };
+
 /// What a command buffer is recorded for. One for 64 tokens serves 33 to 64: how many there are stands in
 /// the memory that it reads.
 struct PassKey {
@@ -23,8 +26,16 @@ struct PassKey {
   bool weights_on_input = false;
   bool row_each = false;  ///< every slot has a row of x of its own
   bool prefill = false;   ///< the kernel for many tokens
+  Routed routed = Routed::by_call;
 
   friend auto operator<=>(const PassKey&, const PassKey&) = default;
+};
+
+/// A router of the experts of a layer.
+struct RouterWeights {
+  RouterOptions options;
+  Buffer weight, bias, correction;
+  bool with_bias = false;
 };
 
 /// The weights of a layer: of experts, or in `first` alone.
@@ -33,6 +44,7 @@ struct LayerWeights {
   Stack first, second, down;
   Buffer units;
   bool one_unit = true;
+  RouterWeights router;
 
   LayerShape shape() const noexcept;
 };
@@ -50,6 +62,7 @@ class Pass {
   void record_encode(const Buffer& from, std::size_t first, Dtype dtype, const Stack& stack,
                      const Buffer& counts, std::size_t count_at, const Buffer& to);
   void record_product(const Stack& stack, const Buffer& x, std::size_t top_k, const Buffer& y);
+  void record_router();
   void record_route();
   void record_experts();
   void write_lists(std::size_t count);
@@ -62,7 +75,7 @@ class Pass {
   ListLayout layout_;
   std::size_t ids_at_, weights_at_, x_at_, in_words_;  // where the words of `in` begin
   Buffer upload_, lists_upload_, download_;
-  Buffer in_, lists_, x_, first_, second_, activated_, middle_, down_, y_;
+  Buffer in_, logits_, lists_, x_, first_, second_, activated_, middle_, down_, y_;
   Recording recording_;
 };
 
@@ -74,6 +87,7 @@ class Layer : public DeviceLayer {
 
   std::size_t bytes() const noexcept override;
   void forward(const DeviceCall& call) override;
+  bool route_by(const DeviceRouter& router) override;
 
  private:
   Pass& pass_for(const PassKey& key);

@@ -138,6 +138,42 @@ TEST_F(VulkanLayers, ActivationsOfSixteenBitsAreUploadedAsTheyAre) {
   }
 }
 
+TEST_F(VulkanLayers, ARoutedForwardIsOneSubmission) {
+  static int submitted;
+  static PFN_vkQueueSubmit submit;
+  open({.wrap = [](Api& api) {
+    submit = api.QueueSubmit;
+    api.QueueSubmit = [](VkQueue queue, std::uint32_t count, const VkSubmitInfo* info, VkFence fence) {
+      ++submitted;
+      return submit(queue, count, info, fence);
+    };
+  }});
+  const auto layer = make_experts();
+  const std::vector<float> weight = inputs(kExperts * kHidden), x = inputs(20 * kHidden);
+  RouterOptions options{.top_k = kTopK, .score = RouterScore::sigmoid, .groups = 2};
+  options.correction.assign(kExperts, 0.5f);
+  ASSERT_TRUE(layer->route_by({weight, {}, options}));
+  const std::vector<std::int32_t> ids(20 * kTopK, 3);
+  std::vector<float> y(x.size());
+  const DenseView view = dense_view(x.data(), Dtype::f32, {20, kHidden});
+  for (const Activation activation : {Activation::exact, Activation::int8, Activation::mxfp8}) {
+    for (const std::int32_t* const given : {static_cast<const std::int32_t*>(nullptr), ids.data()}) {
+      submitted = 0;
+      layer->forward(
+          {.x = view, .activation = activation, .choice = {given, nullptr, kTopK, false}, .y = y.data()});
+      EXPECT_EQ(submitted, 1);
+      EXPECT_NE(y[0], 0.0f);
+    }
+  }
+  const std::vector<std::int32_t> nobody(20 * kTopK, -1);
+  std::vector<float> rows(20 * kTopK * 2 * kMiddle, -7.0f);
+  const auto gather = device().gather(gate_up_.args());
+  submitted = 0;
+  gather->forward({.x = view, .choice = {nobody.data(), nullptr, kTopK, false}, .y = rows.data()});
+  EXPECT_EQ(submitted, 1);
+  EXPECT_EQ(rows, std::vector<float>(rows.size(), 0.0f));
+}
+
 TEST_F(VulkanLayers, ACommandBufferIsReplayedForEveryBatchThatItFits) {
   static int recorded, submitted;
   static PFN_vkBeginCommandBuffer begin;

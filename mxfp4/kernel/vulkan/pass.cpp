@@ -25,6 +25,15 @@ struct EncodeArguments {  // as encode.comp has them
   std::uint32_t first, dtype, columns, blocks, activation, count_at, rows_each;
 };
 
+struct LogitsArguments {  // as logits.comp has them
+  std::uint32_t first, dtype, columns, experts, with_bias;
+};
+
+struct ChooseArguments {  // as choose.comp has them
+  std::uint32_t experts, top_k, ids, weights, chosen, score, renormalize, with_correction, groups, top_groups;
+  float factor;
+};
+
 struct RouteArguments {  // as route.comp has them
   std::uint32_t experts, top_k, tile, ids, weights, slots, experts_of, factors, routes, counts;
 };
@@ -72,13 +81,14 @@ Pass::Pass(Gpu& gpu, const LayerWeights& weights, const PassKey& key)
       weights_at_(ids_at_ + slots_),
       x_at_((weights_at_ + slots_ + 3) / 4 * 4),
       in_words_(x_at_ + (rows_in_ * columns_ * element_bytes_ + 3) / 4),
-      recording_(gpu, word(6 + weights.first.parts.size() + weights.second.parts.size() +
+      recording_(gpu, word(8 + weights.first.parts.size() + weights.second.parts.size() +
                            weights.down.parts.size())) {
   Memory& memory = gpu.memory();
   const auto words = [&](std::size_t count) { return memory.buffer(count * 4, Place::device); };
   upload_ = memory.buffer(in_words_ * 4, Place::upload);
   download_ = memory.buffer(rows_out_ * shape_.outputs * 4, Place::download);
   in_ = words(in_words_);
+  if (key.routed != Routed::by_call) logits_ = words(key.tokens * shape_.experts);
   lists_ = words(layout_.words);
   x_ = words(rows_in_ * encoded_words(key, shape_.hidden));
   y_ = words(rows_out_ * shape_.outputs);
@@ -99,6 +109,7 @@ void Pass::record() {
   if (shape_.kind == LayerKind::linear) recording_.copy(lists_upload_, lists_, layout_.words * 4);
   if (shape_.kind == LayerKind::gather) recording_.fill(y_, 0);  // what nobody writes
   recording_.barrier();
+  if (key_.routed != Routed::by_call) record_router();
   record_encode(in_, x_at_, key_.dtype, weights_.first, in_, 0, x_);
   if (shape_.kind != LayerKind::linear) record_route();
   recording_.barrier();
@@ -146,6 +157,29 @@ void Pass::record_product(const Stack& stack, const Buffer& x, std::size_t top_k
                         {{part.codes}, {part.scales}, {stack.bias}, {x}, {lists_}, {y}}, arguments,
                         groups(range.rows, key_.prefill ? kPrefillRows : kDecodeRows), word(tiles_));
   }
+}
+
+void Pass::record_router() {
+  const RouterWeights& router = weights_.router;
+  const RouterOptions& options = router.options;
+  const LogitsArguments logits = {word(x_at_), number_of(key_.dtype), word(columns_), word(shape_.experts),
+                                  router.with_bias};
+  recording_.dispatch(Shader::logits, 0, {{in_}, {router.weight}, {router.bias}, {logits_}}, logits,
+                      groups(shape_.experts, 8), word(key_.tokens));
+  recording_.barrier();
+  const ChooseArguments choose = {word(shape_.experts),
+                                  word(key_.top_k),
+                                  word(ids_at_),
+                                  word(weights_at_),
+                                  key_.routed == Routed::weighed,
+                                  static_cast<std::uint32_t>(options.score),
+                                  options.renormalize,
+                                  !options.correction.empty(),
+                                  static_cast<std::uint32_t>(options.groups),
+                                  static_cast<std::uint32_t>(options.top_groups),
+                                  options.factor};
+  recording_.dispatch(Shader::choose, 0, {{logits_}, {router.correction}, {in_}}, choose, word(key_.tokens));
+  recording_.barrier();
 }
 
 void Pass::record_route() {
@@ -204,10 +238,10 @@ void Pass::run(const DeviceCall& call, std::size_t first, std::size_t count) {
   const std::size_t slots = count * key_.top_k, from = first * key_.top_k;
   if (shape_.kind == LayerKind::linear) {
     write_lists(count);
-  } else {
+  } else if (key_.routed != Routed::chosen) {
     std::memcpy(upload_.mapped<std::int32_t>(ids_at_ * 4), call.choice.ids + from, slots * 4);
   }
-  if (shape_.kind == LayerKind::experts) {
+  if (shape_.kind == LayerKind::experts && key_.routed == Routed::by_call) {
     std::memcpy(upload_.mapped<float>(weights_at_ * 4), call.choice.weights + from, slots * 4);
   }
   const std::size_t in = key_.row_each ? slots : count, first_in = key_.row_each ? from : first;

@@ -50,9 +50,10 @@ std::size_t pass_tokens(const LayerShape& shape, std::size_t top_k, std::uint64_
     const std::size_t tiles = most_tiles(slots, shape.experts, 1);
     const std::size_t rows = shape.rows(tokens, slots);
     const std::size_t in = 4 + 2 * slots + 3 + rows * shape.hidden;
+    const std::size_t logits = tokens * shape.experts;
     const std::size_t widest = std::max({shape.first, shape.middle, shape.outputs});
-    const std::size_t words =
-        std::max({in, slots * widest, rows * shape.outputs, ListLayout(slots, shape.experts, tiles).words});
+    const std::size_t words = std::max(
+        {in, logits, slots * widest, rows * shape.outputs, ListLayout(slots, shape.experts, tiles).words});
     if (words * 4 <= most_bytes && std::max(slots, tiles) <= most_workgroups) return tokens;
   }
   return 0;

@@ -61,6 +61,9 @@ struct LayerShape {
 std::size_t pass_tokens(const LayerShape& shape, std::size_t top_k, std::uint64_t most_bytes,
                         std::size_t most_workgroups);
 
+/// What a router on the device can choose from, as choose.comp has it.
+inline constexpr std::size_t kMostRoutedExperts = 1024, kMostGroups = 64;
+
 /// Tiles that `slots` routes to `experts` experts can make.
 std::size_t most_tiles(std::size_t slots, std::size_t experts, std::size_t tile);
 

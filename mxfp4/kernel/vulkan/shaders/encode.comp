@@ -22,14 +22,10 @@ layout(push_constant) uniform Arguments {
 const uint kExact = 0, kInt8 = 1;
 const uint k127 = 0xFE0000u;  // 127 * 2^17
 
+#include "input.glsl"
+
 shared uint most[2];
 shared uint packed[16];
-
-uint element(uint index) {
-  if (dtype == kF32) return elements[first + index];
-  const uint raw = elements[first + index / 2] >> 16 * (index & 1u) & 0xFFFFu;
-  return dtype == kBf16 ? raw << 16 : f32_of_f16(raw);
-}
 
 // a / b, rounded once, for a and b from 2^23 to 2^24: devices may divide less exactly.
 float quotient(uint a, uint b) {

@@ -3,6 +3,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "lists.glsl"
+#include "functions.glsl"
 
 layout(local_size_x = 64) in;
 layout(std430, binding = 0) readonly buffer Gate { float gates[]; };  // [routes, columns], or gate and up alternately
@@ -16,27 +17,6 @@ layout(push_constant) uniform Arguments {
   uint one_unit;  // for all experts
   uint experts_of;
 };
-
-// e^x for x <= 0, to about an ulp on any device: 2^n e^r with |r| <= ln 2 / 2, and ln 2 in two parts.
-float exp_of_negative(float x) {
-  if (x < -87.0) return 0;
-  const float n = floor(x * 1.44269504 + 0.5);
-  const float r = fma(n, 2.12194440e-4, fma(n, -0.693359375, x));
-  float e = 1.0 / 5040.0;
-  e = fma(e, r, 1.0 / 720.0);
-  e = fma(e, r, 1.0 / 120.0);
-  e = fma(e, r, 1.0 / 24.0);
-  e = fma(e, r, 1.0 / 6.0);
-  e = fma(e, r, 0.5);
-  e = fma(e, r, 1.0);
-  e = fma(e, r, 1.0);
-  return e * uintBitsToFloat(uint(int(n) + 127) << 23);
-}
-
-float sigmoid(float x) {
-  const float e = exp_of_negative(-abs(x));
-  return (x < 0 ? e : 1.0) / (1.0 + e);
-}
 
 void main() {
   const uint column = gl_GlobalInvocationID.x, route = gl_WorkGroupID.y;
