@@ -6,6 +6,7 @@
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/base/parallel.h"
 #include "mxfp4/layer/weight_stack_internal.h"
+#include "mxfp4/layer/workspace_internal.h"
 #include "mxfp4/tensor/shape.h"
 
 namespace mxfp4 {
@@ -147,7 +148,7 @@ void WeightStack::pack(const LayerOptions& options) {
   const std::size_t group_bytes = ops().group_bytes(blocks());
   infos_.resize(count() * groups());
   bytes_ = infos_.size() * group_bytes;
-  memory_ = AlignedMemory(bytes_);
+  memory_ = WeightMemory(bytes_);
   const std::size_t step = std::max<std::size_t>(1, kStripBytes / std::max<std::size_t>(group_bytes, 1));
   const Strips strips(count(), rows_, step * kGroupRows);
   const auto pack_strip = [&](std::size_t strip) {

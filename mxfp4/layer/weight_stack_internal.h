@@ -11,7 +11,7 @@
 #include "mxfp4/kernel/device.h"
 #include "mxfp4/kernel/linear_ops.h"
 #include "mxfp4/layer/options.h"
-#include "mxfp4/layer/workspace_internal.h"
+#include "mxfp4/layer/weight_memory_internal.h"
 #include "mxfp4/tensor/mxfp4_tensor.h"
 
 namespace mxfp4 {
@@ -87,7 +87,7 @@ class WeightStack {
   Spread spread_;      // that every matrix keeps to
   bool wide_ = false;  // whether some group or row of any is
   // Packed: matrix after matrix, group after group.
-  AlignedMemory memory_;
+  WeightMemory memory_;
   std::size_t bytes_ = 0;
   std::vector<kernel::GroupInfo> infos_;
   // Where they lie: rows of all matrices that only the general path can hold, empty if there are none.

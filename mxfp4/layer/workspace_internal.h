@@ -26,7 +26,7 @@ class AlignedMemory {
     const std::size_t page = bytes >= kHugePage ? kHugePage : kLine;
     data_.reset(static_cast<std::byte*>(std::aligned_alloc(page, (bytes / page + 1) * page)));
     if (data_ == nullptr) throw std::bad_alloc();
-    if (page == kHugePage) ::madvise(data_.get(), bytes, MADV_HUGEPAGE);
+    if (page == kHugePage) ::madvise(data_.get(), (bytes / page + 1) * page, MADV_HUGEPAGE);
   }
   std::byte* data() const noexcept { return data_.get(); }
 

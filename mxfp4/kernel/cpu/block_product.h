@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <type_traits>
 
+#include "mxfp4/kernel/cpu/opaque.h"
 #include "mxfp4/kernel/cpu/token_format.h"
 #include "mxfp4/kernel/linear_ops.h"
 
@@ -25,7 +26,7 @@ constexpr std::size_t kTileGroups = kTileRows<I> / kGroupRows;
 ///
 ///   kTokens                              at once
 ///   decode(block, r, packed)             vector r of rows, in the order of product()
-///   product<D>(codes, scales, blocks, records, tokens, sums)
+///   product<D>(codes, exponents, blocks, records, tokens, sums)
 ///                                        tile_product() for D digits, sums[t * kTileRows + row]
 template <class I>
 concept kMultipliesMatrices = requires {
@@ -41,10 +42,17 @@ template <std::size_t kMost, class Body>
   body(std::integral_constant<int, static_cast<int>(kMost)>{});
 }
 
-/// Adds a block of integers to the sums of R vectors of rows and T tokens. weights.at(r, k) gives
-/// the weights of vector r and step k, scales[r] are their scales.
+/// Without that, g++ loads again what it has loaded, for every use.
+template <class I, class Vector>
+[[gnu::always_inline]] inline void keep(Vector& loaded) noexcept {
+  if constexpr (I::kKeepsWeights) make_opaque(loaded);
+}
+
+/// Adds a block of integers to the sums of R vectors of rows and T tokens. weights.at(r, k) gives the weights
+/// of vector r and step k, exponents[r] those of their scales. The scale goes into the step: an addition of
+/// integers, for which processors have more units than for products.
 template <class I, int kDigits, int R, int T, class Weights>
-[[gnu::always_inline]] inline void add_block(const Weights& weights, const typename I::Floats* scales,
+[[gnu::always_inline]] inline void add_block(Weights weights, const typename I::Ints* exponents,
                                              const std::byte* const* records,
                                              typename I::Floats (&sums)[R][T]) noexcept {
   constexpr int kBits = kRadixBits[kDigits - 1];
@@ -61,7 +69,10 @@ template <class I, int kDigits, int R, int T, class Weights>
   for (int k = 0; k < 8; ++k) {  // the low, then the high nibbles of each vector of codes
     typename I::Weights w[R];
 #pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) w[r] = weights.at(r, k);
+    for (int r = 0; r < R; ++r) {
+      w[r] = weights.at(r, k);
+      keep<I>(w[r]);
+    }
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
 #pragma GCC unroll 3
@@ -80,7 +91,7 @@ template <class I, int kDigits, int R, int T, class Weights>
       typename I::Ints total = I::total(z[0][r][t]);
 #pragma GCC unroll 3
       for (int d = 1; d < kDigits; ++d) total = I::template joined<kBits>(total, I::total(z[d][r][t]));
-      sums[r][t] = I::fma(I::times(I::converted(total), scales[r]), half_step, sums[r][t]);
+      sums[r][t] = I::fma(I::converted(total), I::scaled(half_step, exponents[r]), sums[r][t]);
     }
   }
 }

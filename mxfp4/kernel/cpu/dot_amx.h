@@ -60,9 +60,9 @@ struct AmxMatrix {
   }
 
   template <int kDigits>
-  [[gnu::noinline]] static void product(const std::byte* codes, const std::byte* scales, std::size_t blocks,
-                                        const std::byte* const* records, std::size_t tokens,
-                                        float* sums) noexcept {
+  [[gnu::noinline]] static void product(const std::byte* codes, const std::byte* all_exponents,
+                                        std::size_t blocks, const std::byte* const* records,
+                                        std::size_t tokens, float* sums) noexcept {
     constexpr std::size_t kMostBlocks = 16, kMost = 16, kRows = 64;
     constexpr std::size_t kRecord = 36 * kDigits + 4, kPlane = kMost * 32;
     constexpr int kBits = kRadixBits[kDigits - 1];
@@ -104,8 +104,7 @@ struct AmxMatrix {
           _tile_dpbssd(2, 5, 6);
           _tile_stored(2, z[2], 64);
         }
-        const __m512 scale =
-            _mm512_loadu_ps(reinterpret_cast<const float*>(scales + block * 4 * 64 + 64 * r));
+        const __m512i exponents = _mm512_loadu_si512(all_exponents + block * 4 * 64 + 64 * r);
 #pragma GCC unroll 16
         for (std::size_t t = 0; t < kMost; ++t) {
           __m512i total = _mm512_loadu_si512(z[0] + 16 * t);
@@ -113,8 +112,8 @@ struct AmxMatrix {
           for (std::size_t d = 1; d < kDigits; ++d) {
             total = Avx512VnniDot::joined<kBits>(total, _mm512_loadu_si512(z[d] + 16 * t));
           }
-          sum[t] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(total), scale),
-                                   _mm512_set1_ps(steps[block * kMost + t]), sum[t]);
+          const __m512 step = Avx512VnniDot::scaled(_mm512_set1_ps(steps[block * kMost + t]), exponents);
+          sum[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(total), step, sum[t]);
         }
       }
 #pragma GCC unroll 16

@@ -21,9 +21,11 @@ struct Avx2Dot {
   static constexpr int kTileTokens[] = {3, 3, 2, 4};
   static constexpr int kDirectTokens[] = {2, 1, 1};
   static constexpr std::size_t kMostDirect = 2;
+  static constexpr bool kKeepsWeights = false;
 
   using Floats = __m256;
   using Ints = __m256i;
+  using Codes = __m256i;
   using Weights = __m256i;
   using Sum = __m256i;  ///< words: products 0 and 1 of each four in the lower, 2 and 3 in the upper
   using Quad = __m256i;
@@ -37,13 +39,13 @@ struct Avx2Dot {
     return _mm256_set1_epi32(x);
   }
 
+  static Codes codes(const std::byte* from) noexcept { return load_bytes(from); }
   // Twice the value plus 12: 0..24, the unsigned operand of vpmaddubsw.
   template <bool kHigh>
-  static Weights weights(const std::byte* codes) noexcept {
+  static Weights weights(Codes codes) noexcept {
     const __m256i table =
         _mm256_broadcastsi128_si256(_mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
-    const __m256i bytes = load_bytes(codes);
-    const __m256i nibbles = kHigh ? _mm256_srli_epi16(bytes, 4) : bytes;
+    const __m256i nibbles = kHigh ? _mm256_srli_epi16(codes, 4) : codes;
     return _mm256_shuffle_epi8(table, _mm256_and_si256(nibbles, _mm256_set1_epi8(15)));
   }
   // A word's sum of 16 products (w - 12) * x lies within 16 * 12 * 128 = 24576. With w instead it may wrap
@@ -66,9 +68,12 @@ struct Avx2Dot {
     return _mm256_add_epi32(_mm256_slli_epi32(high, kBits), low);
   }
 
-  static Floats scales(const std::byte* bytes) noexcept {
-    const __m256i exponents = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(exponents, _mm256_set1_epi32(127)), 23));
+  static Ints exponents(const std::byte* bytes) noexcept {
+    const __m256i x = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
+    return _mm256_slli_epi32(x, 23);
+  }
+  static Floats scaled(Floats x, Ints exponents) noexcept {
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), exponents));
   }
   static Floats converted(Ints x) noexcept { return _mm256_cvtepi32_ps(x); }
   static Floats zero() noexcept { return _mm256_setzero_ps(); }

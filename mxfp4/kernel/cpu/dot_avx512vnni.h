@@ -21,9 +21,11 @@ struct Avx512VnniDot {
   static constexpr int kTileTokens[] = {3, 2, 1, 3};
   static constexpr int kDirectTokens[] = {8, 8, 4};
   static constexpr std::size_t kMostDirect = 8;
+  static constexpr bool kKeepsWeights = true;
 
   using Floats = __m512;
   using Ints = __m512i;
+  using Codes = __m512i;
   using Weights = __m512i;
   using Sum = __m512i;
   using Quad = __m512i;
@@ -34,14 +36,14 @@ struct Avx512VnniDot {
     return _mm512_set1_epi32(x);
   }
 
+  static Codes codes(const std::byte* from) noexcept { return _mm512_loadu_si512(from); }
   // Twice the value plus 12: 0..24, the unsigned operand. vpermb takes six bits of an index: a table of
   // sixteen bytes four times ignores the upper nibble.
   template <bool kHigh>
-  static Weights weights(const std::byte* codes) noexcept {
+  static Weights weights(Codes codes) noexcept {
     const __m512i table =
         _mm512_broadcast_i32x4(_mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
-    const __m512i bytes = _mm512_loadu_si512(codes);
-    return _mm512_permutexvar_epi8(kHigh ? _mm512_srli_epi32(bytes, 4) : bytes, table);
+    return _mm512_permutexvar_epi8(kHigh ? _mm512_srli_epi32(codes, 4) : codes, table);
   }
   // A sum of 32 products w * x, w with its 12, starts from -12 * sum x.
   static std::int32_t offset(const Ints8& sums) noexcept { return -12 * sum_of(sums); }
@@ -54,9 +56,12 @@ struct Avx512VnniDot {
     return _mm512_add_epi32(_mm512_slli_epi32(high, kBits), low);
   }
 
-  static Floats scales(const std::byte* bytes) noexcept {
-    const __m512i exponents = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(exponents, _mm512_set1_epi32(127)), 23));
+  static Ints exponents(const std::byte* bytes) noexcept {
+    const __m512i x = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
+    return _mm512_slli_epi32(x, 23);
+  }
+  static Floats scaled(Floats x, Ints exponents) noexcept {
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(x), exponents));
   }
   static Floats converted(Ints x) noexcept { return _mm512_cvtepi32_ps(x); }
   static Floats zero() noexcept { return _mm512_setzero_ps(); }

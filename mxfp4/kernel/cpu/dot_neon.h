@@ -27,9 +27,11 @@ struct NeonProduct {
   static constexpr int kTileTokens[] = {2, 1, 1, 3};
   static constexpr int kDirectTokens[] = {2, 1, 1};
   static constexpr std::size_t kMostDirect = 2;
+  static constexpr bool kKeepsWeights = false;
 
   using Floats = float32x4_t;
   using Ints = int32x4_t;
+  using Codes = uint8x16_t;
   using Weights = int8x16_t;  ///< four of row 0, four of row 1, ...
   using Quad = int8x16_t;     ///< four digits, four times
   struct Sum {
@@ -50,10 +52,10 @@ struct NeonProduct {
     return vqtbl1q_s8(vld1q_s8(kDoubled), codes);
   }
 
+  static Codes codes(const std::byte* from) noexcept { return load_bytes(from); }
   template <bool kHigh>
-  static Weights weights(const std::byte* codes) noexcept {
-    const uint8x16_t bytes = load_bytes(codes);
-    return doubled(kHigh ? vshrq_n_u8(bytes, 4) : vandq_u8(bytes, vdupq_n_u8(15)));
+  static Weights weights(Codes codes) noexcept {
+    return doubled(kHigh ? vshrq_n_u8(codes, 4) : vandq_u8(codes, vdupq_n_u8(15)));
   }
   static std::int32_t offset(const Ints8&) noexcept { return 0; }
   static Sum start(const std::byte*) noexcept { return {vdupq_n_s16(0), vdupq_n_s16(0)}; }
@@ -69,11 +71,14 @@ struct NeonProduct {
     return vaddq_s32(vshlq_n_s32(high, kBits), low);
   }
 
-  static Floats scales(const std::byte* bytes) noexcept {
+  static Ints exponents(const std::byte* bytes) noexcept {
     std::uint32_t four;
     std::memcpy(&four, bytes, sizeof four);
     const uint16x4_t words = vget_low_u16(vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(four))));
-    return vreinterpretq_f32_u32(vshlq_n_u32(vaddq_u32(vmovl_u16(words), vdupq_n_u32(127)), 23));
+    return vreinterpretq_s32_u32(vshlq_n_u32(vmovl_u16(words), 23));
+  }
+  static Floats scaled(Floats x, Ints exponents) noexcept {
+    return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(x), exponents));
   }
   static Floats converted(Ints x) noexcept { return vcvtq_f32_s32(x); }
   static Floats zero() noexcept { return vdupq_n_f32(0); }

@@ -3,7 +3,7 @@
 //
 //   weights            8 of row 0      8 of row 1
 //   digits             8 of token 0    8 of token 1
-//   sums, and scales   row 0 token 0, row 0 token 1, row 1 token 0, row 1 token 1
+//   sums, exponents    row 0 token 0, row 0 token 1, row 1 token 0, row 1 token 1
 #pragma once
 
 #include "mxfp4/kernel/cpu/block_product.h"
@@ -30,21 +30,21 @@ struct NeonI8mmMatrix {
     std::byte* const to = block + static_cast<std::size_t>(r / 2) * kHalfBytes + r % 2 * 32;
 #pragma GCC unroll 2
     for (std::size_t j = 0; j < 2; ++j) {
-      const std::byte* const from = packed + 128 * j;
-      join(to + j * kPairs * 16, NeonProduct::weights<false>(from), NeonProduct::weights<false>(from + 64));
-      join(to + (2 + j) * kPairs * 16, NeonProduct::weights<true>(from),
-           NeonProduct::weights<true>(from + 64));
+      const uint8x16_t a = NeonProduct::codes(packed + 128 * j),
+                       b = NeonProduct::codes(packed + 128 * j + 64);
+      join(to + j * kPairs * 16, NeonProduct::weights<false>(a), NeonProduct::weights<false>(b));
+      join(to + (2 + j) * kPairs * 16, NeonProduct::weights<true>(a), NeonProduct::weights<true>(b));
     }
   }
 
   template <int kDigits>
-  static void product(const std::byte* codes, const std::byte* scales, std::size_t blocks,
+  static void product(const std::byte* codes, const std::byte* all_exponents, std::size_t blocks,
                       const std::byte* const* records, std::size_t tokens, float* sums) noexcept {
     constexpr std::size_t kMost = (kTokens[kDigits - 1] + 1) / 2;
     with_constant<kMost>((tokens + 1) / 2, [&]<int P>(std::integral_constant<int, P>) noexcept {
       for (std::size_t half = 0; half < 2; ++half) {
-        half_product<kDigits, P>(codes + half * kHalfBytes, scales + 32 * half, blocks, records, tokens,
-                                 sums + 8 * half);
+        half_product<kDigits, P>(codes + half * kHalfBytes, all_exponents + 32 * half, blocks, records,
+                                 tokens, sums + 8 * half);
       }
     });
   }
@@ -63,10 +63,10 @@ struct NeonI8mmMatrix {
 
   /// Eight rows and P pairs of tokens; of an odd number the last is its own partner.
   template <int kDigits, int P>
-  [[gnu::noinline]] static void half_product(const std::byte* codes, const std::byte* scales,
+  [[gnu::noinline]] static void half_product(const std::byte* codes, const std::byte* all_exponents,
                                              std::size_t blocks, const std::byte* const* tokens,
                                              std::size_t count, float* sums) noexcept {
-    constexpr std::size_t kRows = 16, kBlock = 2 * kHalfBytes, kScales = 64;
+    constexpr std::size_t kRows = 16, kBlock = 2 * kHalfBytes, kExponents = 64;
     constexpr int kBits = kRadixBits[kDigits - 1];
     const std::byte* records[2 * P];
     for (std::size_t t = 0; t < 2 * P; ++t) records[t] = tokens[smaller(t, count - 1)];
@@ -80,7 +80,7 @@ struct NeonI8mmMatrix {
         sum[2 * i + 1][p] = vzip2q_f32(x, y);
       }
     }
-    for (std::size_t block = 0; block < blocks; ++block, codes += kBlock, scales += kScales) {
+    for (std::size_t block = 0; block < blocks; ++block, codes += kBlock, all_exponents += kExponents) {
       int32x4_t z[kDigits][kPairs][P];
       for (auto& digit : z) {
         for (auto& row : digit) {
@@ -114,11 +114,11 @@ struct NeonI8mmMatrix {
           }
         }
       }
-      float32x4_t scale[kPairs];
+      int32x4_t exponents[kPairs];
       for (std::size_t i = 0; i < 2; ++i) {
-        const float32x4_t four = vld1q_f32(reinterpret_cast<const float*>(scales) + 4 * i);
-        scale[2 * i] = vzip1q_f32(four, four);
-        scale[2 * i + 1] = vzip2q_f32(four, four);
+        const int32x4_t four = vld1q_s32(reinterpret_cast<const std::int32_t*>(all_exponents) + 4 * i);
+        exponents[2 * i] = vzip1q_s32(four, four);
+        exponents[2 * i + 1] = vzip2q_s32(four, four);
       }
 #pragma GCC unroll 2
       for (std::size_t p = 0; p < P; ++p) {
@@ -131,8 +131,8 @@ struct NeonI8mmMatrix {
           for (std::size_t d = 1; d < kDigits; ++d) {
             total = NeonProduct::joined<kBits>(total, z[d][row][p]);
           }
-          const float32x4_t scaled = vmulq_f32(vcvtq_f32_s32(total), scale[row]);
-          sum[row][p] = vfmaq_f32(sum[row][p], scaled, half_steps);
+          sum[row][p] =
+              vfmaq_f32(sum[row][p], vcvtq_f32_s32(total), NeonProduct::scaled(half_steps, exponents[row]));
         }
       }
       for (const std::byte*& record : records) record += 36 * kDigits + 4;

@@ -23,6 +23,8 @@ struct ScalarDot {
   static constexpr int kTileTokens[] = {2, 2, 1, 2};
   static constexpr int kDirectTokens[] = {2, 2, 1};
   static constexpr std::size_t kMostDirect = 2;
+  /// Whether there are registers for a step's codes and weights, next to all sums.
+  static constexpr bool kKeepsWeights = false;
 
   template <class T>
   struct Lanes {
@@ -33,12 +35,14 @@ struct ScalarDot {
   struct Weights {
     std::int8_t at[64];  ///< four of each row
   };
+  using Codes = const std::byte*;  ///< four bytes of each row
   using Sum = Ints;
   using Quad = const std::int8_t*;
 
+  static Codes codes(const std::byte* from) noexcept { return from; }
   /// Twice the values of the low or high nibbles of each row's four code bytes, as integers.
   template <bool kHigh>
-  static Weights weights(const std::byte* codes) noexcept {
+  static Weights weights(Codes codes) noexcept {
     static constexpr std::int8_t kDoubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
     Weights w;
     for (int i = 0; i < 64; ++i)
@@ -71,13 +75,20 @@ struct ScalarDot {
     return x;
   }
 
-  /// 2^byte for the scale bytes of a vector's rows.
-  static Floats scales(const std::byte* bytes) noexcept {
-    Floats x;
-    for (int i = 0; i < 16; ++i) {
-      x.at[i] = bit_cast<float>((static_cast<std::uint32_t>(bytes[i]) + 127) << 23);
-    }
+  /// The scale bytes of a vector's rows as exponents: what added to the bits of a number multiplies it by
+  /// 2^byte, unless it is 0.
+  static Ints exponents(const std::byte* bytes) noexcept {
+    Ints x;
+    for (int i = 0; i < 16; ++i) x.at[i] = static_cast<std::int32_t>(bytes[i]) << 23;
     return x;
+  }
+  /// x * 2^exponent where x is a normal number, anything finite where it is 0.
+  static Floats scaled(const Floats& x, const Ints& exponents) noexcept {
+    Floats y;
+    for (int i = 0; i < 16; ++i) {
+      y.at[i] = bit_cast<float>(f32_bits(x.at[i]) + static_cast<std::uint32_t>(exponents.at[i]));
+    }
+    return y;
   }
   static Floats converted(const Ints& x) noexcept {
     Floats y;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "mxfp4/kernel/cpu/opaque.h"
 #include "mxfp4/kernel/limit_ops.h"
 
 namespace mxfp4::kernel {
@@ -36,22 +37,6 @@ void read(const ReadArgs& args) noexcept {
 /// Chains of multiply-adds that do not wait for each other: more than two per cycle times the four or five
 /// cycles that one takes, and with their operand no more than 16 registers hold.
 inline constexpr std::size_t kChains = 12;
-
-/// A value that the compiler does not see through: it can neither drop, hoist nor merge what makes it.
-/// One wider than registers, which is emulated, lies in memory.
-template <class Vector>
-void make_opaque(Vector& x) noexcept {
-#ifdef __AVX512F__
-  constexpr std::size_t kRegister = 64;
-#else
-  constexpr std::size_t kRegister = 32;
-#endif
-  if constexpr (sizeof x <= kRegister) {
-    asm volatile("" : "+x"(x));
-  } else {
-    asm volatile("" : "+m"(x));
-  }
-}
 
 template <class Step, std::size_t... kChain>
 double run_chains(std::size_t rounds, std::index_sequence<kChain...>) noexcept {

@@ -4,7 +4,7 @@
 // On every instruction set, for any number of tokens and threads, an output is computed like this:
 //
 //   sum = 0
-//   for each block, z the exact integer product: sum = fma(float(z) * 2^scale, step / 2, sum)
+//   for each block, z the exact integer product: sum = fma(float(z), step / 2 * 2^scale, sum)
 //   y = sum * 2^(base - 127 + exponent) + bias
 //
 // each operation rounded to f32. With a token of floats: p = 0; for the elements in order: p = fma(w, x, p);
@@ -18,6 +18,7 @@
 #include "mxfp4/kernel/cpu/general_product.h"
 #include "mxfp4/kernel/cpu/outputs.h"
 #include "mxfp4/kernel/cpu/packed.h"
+#include "mxfp4/kernel/cpu/prefetch.h"
 #include "mxfp4/kernel/cpu/tile_product.h"
 #include "mxfp4/kernel/linear_ops.h"
 
@@ -74,6 +75,7 @@ class Multiplication {
   void integers(std::size_t group, std::size_t groups, std::size_t first, std::size_t count) const noexcept {
     if (count > I::kMostDirect) return tiles<kDigits - 1>(group, groups, first, count);
     constexpr std::size_t kMost = I::kDirectTokens[kDigits - 1];
+    const Prefetch prefetch = prefetch_for(smaller(count, kMost));
     alignas(64) float sums[kMost * kGroupRows];
     for (std::size_t g = group; g < group + groups; ++g) {
       for (std::size_t t = 0; t < count; t += kMost) {
@@ -81,7 +83,10 @@ class Multiplication {
         const std::byte* records[kMost];
         for (std::size_t i = 0; i < n; ++i) records[i] = args_.tokens[first + t + i].record;
         with_constant<kMost>(n, [&]<int T>(std::integral_constant<int, T>) noexcept {
-          direct_group<I, kDigits, T>(packed(g), args_.blocks, records, sums);
+          constexpr Prefetch kOther = T == 1 ? Prefetch::none : Prefetch::far;
+          const auto group_sums = prefetch == Prefetch::near ? direct_group<I, kDigits, T, Prefetch::near>
+                                                             : direct_group<I, kDigits, T, kOther>;
+          group_sums(packed(g), args_.blocks, records, sums);
         });
         for (std::size_t i = 0; i < n; ++i) write(g, args_.tokens[first + t + i], sums + i * kGroupRows);
       }
@@ -109,15 +114,17 @@ class Multiplication {
     for (std::size_t b = 0; b < args_.blocks; b += most_blocks) {
       const std::size_t blocks = smaller(most_blocks, args_.blocks - b);
       for (std::size_t g = 0; g < groups; ++g) decode(tile, is_integers(kToken), group + g, g, b, blocks);
-      for (std::size_t t = 0; t < count; t += kMost) {
-        const std::size_t n = smaller(kMost, count - t);
+      std::size_t steps = (count + kMost - 1) / kMost;
+      for (std::size_t t = 0, n = 0; t < count; t += n, --steps) {
+        n = kMatrices ? smaller(kMost, count - t)
+                      : (count - t + steps - 1) / steps;  // a last one alone is slow
         const std::byte* records[kMost];
         for (std::size_t i = 0; i < n; ++i) {
           records[i] = args_.tokens[first + t + i].record + b * block_record_bytes(kToken);
         }
         float* const to = sums + t * kTileRows<I>;
         if constexpr (kMatrices) {
-          I::Matrix::template product<kFormat + 1>(tile.codes, tile.scales, blocks, records, n, to);
+          I::Matrix::template product<kFormat + 1>(tile.codes, tile.all_exponents, blocks, records, n, to);
         } else {
           with_constant<kMost>(n, [&]<int T>(std::integral_constant<int, T>) noexcept {
             tile_product<I, kFormat, T>(tile, blocks, records, to);
@@ -144,7 +151,8 @@ class Multiplication {
       for (int v = 0; v < I::kVectors; ++v) {
         const int r = static_cast<int>(place) * I::kVectors + v;
         const std::byte* const codes = from + at.codes + static_cast<std::size_t>(v) * kLaneBytes<I>;
-        I::store(reinterpret_cast<float*>(tile.scale(b, r)), I::scales(from + at.scales + v * I::kLanes));
+        const typename I::Ints exponents = I::exponents(from + at.scales + v * I::kLanes);
+        std::memcpy(tile.exponents(b, r), &exponents, sizeof exponents);
         integers ? tile.decode_integers(b, r, codes) : tile.decode_floats(b, r, codes);
       }
     }

@@ -38,8 +38,9 @@ template <class I, int kFormat, int kPart, int T>
   if constexpr (is_integers(static_cast<TokenFormat>(kFormat))) {
     constexpr int kDigits = kFormat + 1;
     constexpr std::size_t kStarts = kDigits * kRowPlane, kSteps = kStarts + kRowLanes * 4;
-    const typename I::Weights low = I::template weights<false>(codes + kLane),
-                              high = I::template weights<true>(codes + kLane);
+    const typename I::Codes lane_codes = I::codes(codes + kLane);
+    const typename I::Weights low = I::template weights<false>(lane_codes),
+                              high = I::template weights<true>(lane_codes);
 #pragma GCC unroll 4
     for (int t = 0; t < T; ++t) {
       const std::byte* const record = records[t] + at + kLane;
@@ -67,7 +68,7 @@ template <class I, int kFormat, int kPart, int T>
 }
 
 /// The products of a row and T tokens: sums[t * kGroupRows].
-template <class I, int kFormat, int T>
+template <class I, int kFormat, int T, Prefetch kPrefetch>
 [[gnu::noinline]] void row_product(const std::byte* codes, const std::byte* scales, std::size_t blocks,
                                    const std::byte* const* tokens, float* sums) noexcept {
   constexpr std::size_t kStride = row_chunk_bytes(static_cast<TokenFormat>(kFormat));
@@ -93,7 +94,7 @@ template <class I, int kFormat, int T>
       codes = last_codes;
       scales = last_scales;
     }
-    __builtin_prefetch(codes + kAhead);
+    ask_for_line<kPrefetch>(codes + kAhead);
     add_row_part<I, kFormat, 0, T>(codes, scales, records, at, sum[0]);
     if constexpr (kParts > 1) add_row_part<I, kFormat, 1, T>(codes, scales, records, at, sum[1]);
     if constexpr (kParts > 2) {
@@ -119,13 +120,16 @@ void rows_and_tokens(const RowsArgs& args, std::size_t first, std::size_t rows, 
   float sums[I::kRowTokens * kGroupRows] = {};
   const std::byte* records[I::kRowTokens];
   for (std::size_t t = 0; t < count; ++t) records[t] = tokens[t].record;
+  const bool near = prefetch_for_rows() == Prefetch::near;
   for (std::size_t row = 0; row < rows; ++row) {
     const auto* const scales = reinterpret_cast<const std::byte*>(args.scales) + (first + row) * args.blocks;
-    for (std::size_t b = 0; b < args.blocks; b += 64) __builtin_prefetch(scales + b + kAhead / 16);
+    for (std::size_t b = 0; b < args.blocks; b += 64) ask_for_line<Prefetch::far>(scales + b + kAhead / 16);
     const auto* const codes =
         reinterpret_cast<const std::byte*>(args.codes) + (first + row) * args.blocks * 16;
     with_constant<I::kRowTokens>(count, [&]<int T>(std::integral_constant<int, T>) noexcept {
-      row_product<I, kFormat, T>(codes, scales, args.blocks, records, sums + row);
+      const auto product =
+          near ? row_product<I, kFormat, T, Prefetch::near> : row_product<I, kFormat, T, Prefetch::far>;
+      product(codes, scales, args.blocks, records, sums + row);
     });
   }
   for (std::size_t t = 0; t < count; ++t) {

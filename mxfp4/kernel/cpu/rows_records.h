@@ -45,7 +45,8 @@ void arrange_integers(const std::byte* blocks, std::byte* chunk) noexcept {
   for (std::size_t lane = 0; lane < kRowLanes; lane += I::kLanes) {
     typename I::Ints sum;
     std::memcpy(&sum, starts + lane, sizeof sum);
-    sum = add_digits<I, kDigits>(sum, I::template weights<false>(kZeros), I::template weights<true>(kZeros),
+    const typename I::Codes zeros = I::codes(kZeros);
+    sum = add_digits<I, kDigits>(sum, I::template weights<false>(zeros), I::template weights<true>(zeros),
                                  chunk + 4 * lane);
     std::memcpy(starts + lane, &sum, sizeof sum);
   }

@@ -13,7 +13,7 @@ namespace mxfp4::kernel {
 namespace {
 
 // Integers: [block][step][vector] (or as I::Matrix has a block), floats: [block][element][vector], with the
-// scales of the vectors behind all of it.
+// exponents of the vectors' scales behind all of it.
 template <class I>
 struct Tile {
   static constexpr std::size_t kStepBytes = I::kTileVectors * kLaneBytes<I>;
@@ -23,14 +23,14 @@ struct Tile {
       (kIntegerBlocks * 8 > kFloatBlocks * 32 ? kIntegerBlocks * 8 : kFloatBlocks * 32) * kStepBytes;
 
   alignas(64) std::byte codes[kCodes];
-  alignas(64) std::byte scales[kIntegerBlocks * kStepBytes];
+  alignas(64) std::byte all_exponents[kIntegerBlocks * kStepBytes];
 
   static constexpr std::size_t most_blocks(bool integers, std::size_t tokens) noexcept {
     return !integers ? kFloatBlocks : tokens <= 64 ? kIntegerBlocks / 4 : kIntegerBlocks;
   }
 
-  std::byte* scale(std::size_t block, int r) noexcept {
-    return scales + block * kStepBytes + static_cast<std::size_t>(r) * kLaneBytes<I>;
+  std::byte* exponents(std::size_t block, int r) noexcept {
+    return all_exponents + block * kStepBytes + static_cast<std::size_t>(r) * kLaneBytes<I>;
   }
 
   /// Vector r of a block, from its packed form.
@@ -41,8 +41,9 @@ struct Tile {
       std::byte* const to = codes + block * 8 * kStepBytes + static_cast<std::size_t>(r) * kLaneBytes<I>;
 #pragma GCC unroll 4
       for (std::size_t j = 0; j < 4; ++j) {
-        const typename I::Weights low = I::template weights<false>(packed + 64 * j),
-                                  high = I::template weights<true>(packed + 64 * j);
+        const typename I::Codes bytes = I::codes(packed + 64 * j);
+        const typename I::Weights low = I::template weights<false>(bytes),
+                                  high = I::template weights<true>(bytes);
         std::memcpy(to + 2 * j * kStepBytes, &low, sizeof low);
         std::memcpy(to + (2 * j + 1) * kStepBytes, &high, sizeof high);
       }
@@ -76,9 +77,12 @@ struct TileWeights {
 
 /// Adds a block of floats: one product after the other, in the order of the elements.
 template <class I, int R, int T>
-[[gnu::always_inline]] inline void add_float_block(const std::byte* weights, const typename I::Floats* scales,
+[[gnu::always_inline]] inline void add_float_block(const std::byte* weights,
+                                                   const typename I::Ints* exponents,
                                                    const std::byte* const* records,
                                                    typename I::Floats (&sums)[R][T]) noexcept {
+  constexpr float kOne = 1;
+  const typename I::Floats one = I::broadcast(reinterpret_cast<const std::byte*>(&kOne));
   typename I::Floats p[R][T];
   for (auto& row : p) {
     for (auto& lane : row) lane = I::zero();
@@ -102,7 +106,7 @@ template <class I, int R, int T>
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) {
 #pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) sums[r][t] = I::fma(p[r][t], scales[r], sums[r][t]);
+    for (int r = 0; r < R; ++r) sums[r][t] = I::fma(p[r][t], I::scaled(one, exponents[r]), sums[r][t]);
   }
 }
 
@@ -122,17 +126,17 @@ template <class I, int kFormat, int T>
   const std::byte* records[T];
   for (int t = 0; t < T; ++t) records[t] = tokens[t];
   for (std::size_t b = 0; b < blocks; ++b) {
-    typename I::Floats scales[R];
+    typename I::Ints exponents[R];
 #pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) {
-      scales[r] =
-          I::load(reinterpret_cast<const float*>(tile.scales + b * Tile<I>::kStepBytes) + r * I::kLanes);
+    for (std::size_t r = 0; r < R; ++r) {
+      std::memcpy(exponents + r, tile.all_exponents + b * Tile<I>::kStepBytes + r * kLaneBytes<I>,
+                  kLaneBytes<I>);
     }
     if constexpr (is_integers(kToken)) {
-      add_block<I, kFormat + 1, R, T>(TileWeights<I>{tile.codes + b * 8 * Tile<I>::kStepBytes}, scales,
+      add_block<I, kFormat + 1, R, T>(TileWeights<I>{tile.codes + b * 8 * Tile<I>::kStepBytes}, exponents,
                                       records, sum);
     } else {
-      add_float_block<I, R, T>(tile.codes + b * 32 * Tile<I>::kStepBytes, scales, records, sum);
+      add_float_block<I, R, T>(tile.codes + b * 32 * Tile<I>::kStepBytes, exponents, records, sum);
     }
     for (int t = 0; t < T; ++t) records[t] += block_record_bytes(kToken);
   }
