@@ -42,7 +42,7 @@ TEST_P(LinearTest, HasTheSameBitsOnEveryInstructionSet) {
         const std::vector<float> bias = normal(static_cast<std::size_t>(rows), 14);
         const Linear layer = layer_of(weight.view(), bias, on(isa)),
                      plain = layer_of(weight.view(), bias, on(Isa::scalar));
-        for (const std::size_t tokens : {1, 2, 5, 8, 9, 14}) {
+        for (const std::size_t tokens : {1, 2, 5, 8, 9, 14, 35}) {
           std::vector<float> x = normal(tokens * static_cast<std::size_t>(columns), 15);
           for (std::size_t i = 0; i < x.size(); i += 97) x[i] *= 1e3f;  // tokens of all formats
           for (std::size_t k = 0; k < static_cast<std::size_t>(columns); k += 32)
@@ -103,7 +103,7 @@ TEST_P(LinearTest, TakesBothNibbleOrders) {
   }
   other.codes = codes.data();
   other.order = NibbleOrder::split16;
-  for (const std::size_t tokens : {1, 20}) {
+  for (const std::size_t tokens : {1, 20, 40}) {
     const std::vector<float> x = normal(tokens * 96, 21);
     const auto error =
         test::relative_error(test::expected_linear(weight.view(), x, {}), forward(layer_of(other), x), 40);
@@ -148,7 +148,7 @@ TEST_P(LinearTest, GivesExactlyTheBiasForZeros) {
 TEST_P(LinearTest, GivesZeroForRowsOfZeros) {
   Mxfp4Tensor weight = random_weight(20, 512, 100, 130, 24);
   std::fill_n(weight.codes.begin() + 7 * 256, 256, std::uint8_t{0x08});
-  for (const std::size_t tokens : {1, 12}) {
+  for (const std::size_t tokens : {1, 12, 40}) {
     const std::vector<float> y = forward(layer_of(weight.view()), normal(tokens * 512, 25));
     for (std::size_t t = 0; t < tokens; ++t) EXPECT_EQ(y[t * 20 + 7], 0.0f);
   }

@@ -125,6 +125,7 @@ struct AmxMatrix {
 };
 
 struct AmxProduct : Avx512VnniDot {
+  static constexpr std::size_t kMostDirect = 8;
   using Matrix = AmxMatrix;
 };
 

@@ -71,15 +71,21 @@ class Multiplication {
     }
   }
 
+  /// How many of the tokens go first: about as many every time, since few alone are slow.
+  static constexpr std::size_t shared(std::size_t tokens, std::size_t passes) noexcept {
+    return (tokens + passes - 1) / passes;
+  }
+
   template <int kDigits>
   void integers(std::size_t group, std::size_t groups, std::size_t first, std::size_t count) const noexcept {
     if (count > I::kMostDirect) return tiles<kDigits - 1>(group, groups, first, count);
     constexpr std::size_t kMost = I::kDirectTokens[kDigits - 1];
-    const Prefetch prefetch = prefetch_for(smaller(count, kMost));
+    const Prefetch prefetch = prefetch_for(count);
     alignas(64) float sums[kMost * kGroupRows];
     for (std::size_t g = group; g < group + groups; ++g) {
-      for (std::size_t t = 0; t < count; t += kMost) {
-        const std::size_t n = smaller(kMost, count - t);
+      std::size_t passes = (count + kMost - 1) / kMost;
+      for (std::size_t t = 0, n = 0; t < count; t += n, --passes) {
+        n = shared(count - t, passes);
         const std::byte* records[kMost];
         for (std::size_t i = 0; i < n; ++i) records[i] = args_.tokens[first + t + i].record;
         with_constant<kMost>(n, [&]<int T>(std::integral_constant<int, T>) noexcept {
@@ -114,10 +120,9 @@ class Multiplication {
     for (std::size_t b = 0; b < args_.blocks; b += most_blocks) {
       const std::size_t blocks = smaller(most_blocks, args_.blocks - b);
       for (std::size_t g = 0; g < groups; ++g) decode(tile, is_integers(kToken), group + g, g, b, blocks);
-      std::size_t steps = (count + kMost - 1) / kMost;
-      for (std::size_t t = 0, n = 0; t < count; t += n, --steps) {
-        n = kMatrices ? smaller(kMost, count - t)
-                      : (count - t + steps - 1) / steps;  // a last one alone is slow
+      std::size_t passes = (count + kMost - 1) / kMost;
+      for (std::size_t t = 0, n = 0; t < count; t += n, --passes) {
+        n = kMatrices ? smaller(kMost, count - t) : shared(count - t, passes);
         const std::byte* records[kMost];
         for (std::size_t i = 0; i < n; ++i) {
           records[i] = args_.tokens[first + t + i].record + b * block_record_bytes(kToken);
