@@ -33,6 +33,17 @@ concept kMultipliesMatrices = requires {
   typename I::Matrix;
 };
 
+/// Where a record of floats has what meets nibble i of the four bytes of vector j.
+constexpr int float_place(int i, int j) noexcept {
+  return i % 2 * 16 + 4 * j + i / 2;
+}
+
+template <class I>
+[[gnu::always_inline]] inline typename I::Floats one() noexcept {
+  constexpr float kOne = 1;
+  return I::broadcast(reinterpret_cast<const std::byte*>(&kOne));
+}
+
 /// Calls body(integral_constant of count), for a count from 1 to kMost: what is compiled for each.
 template <std::size_t kMost, class Body>
 [[gnu::always_inline]] inline void with_constant(std::size_t count, const Body& body) noexcept {

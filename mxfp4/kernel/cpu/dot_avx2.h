@@ -21,6 +21,7 @@ struct Avx2Dot {
   static constexpr int kTileTokens[] = {3, 3, 2, 4};
   static constexpr int kDirectTokens[] = {2, 1, 1};
   static constexpr std::size_t kMostDirect = 2;
+  static constexpr std::size_t kDirectFloats = 1;
   static constexpr bool kKeepsWeights = false;
 
   using Floats = __m256;

@@ -21,6 +21,7 @@ struct Avx512VnniDot {
   static constexpr int kTileTokens[] = {3, 2, 1, 3};
   static constexpr int kDirectTokens[] = {8, 8, 4};
   static constexpr std::size_t kMostDirect = 32;
+  static constexpr std::size_t kDirectFloats = 4;
   static constexpr bool kKeepsWeights = true;
 
   using Floats = __m512;

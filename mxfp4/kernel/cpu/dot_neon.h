@@ -27,6 +27,7 @@ struct NeonProduct {
   static constexpr int kTileTokens[] = {2, 1, 1, 3};
   static constexpr int kDirectTokens[] = {2, 1, 1};
   static constexpr std::size_t kMostDirect = 2;
+  static constexpr std::size_t kDirectFloats = 1;
   static constexpr bool kKeepsWeights = false;
 
   using Floats = float32x4_t;

@@ -23,6 +23,8 @@ struct ScalarDot {
   static constexpr int kTileTokens[] = {2, 2, 1, 2};
   static constexpr int kDirectTokens[] = {2, 2, 1};
   static constexpr std::size_t kMostDirect = 2;
+  /// Tokens of floats up to which that is the faster way.
+  static constexpr std::size_t kDirectFloats = 2;
   /// Whether there are registers for a step's codes and weights, next to all sums.
   static constexpr bool kKeepsWeights = false;
 

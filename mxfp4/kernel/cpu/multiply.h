@@ -59,7 +59,7 @@ class Multiplication {
         integers<3>(group, groups, first, count);
         break;
       case TokenFormat::floats:
-        tiles<static_cast<int>(TokenFormat::floats)>(group, groups, first, count);
+        floats(group, groups, first, count);
         break;
       case TokenFormat::raw:
         break;
@@ -80,7 +80,26 @@ class Multiplication {
   void integers(std::size_t group, std::size_t groups, std::size_t first, std::size_t count) const noexcept {
     if (count > I::kMostDirect) return tiles<kDigits - 1>(group, groups, first, count);
     constexpr std::size_t kMost = I::kDirectTokens[kDigits - 1];
-    const Prefetch prefetch = prefetch_for(count);
+    const bool near = prefetch_for(count) == Prefetch::near;
+    direct<kMost>(group, groups, first, count, [near]<int T>(std::integral_constant<int, T>) noexcept {
+      constexpr Prefetch kOther = T == 1 ? Prefetch::none : Prefetch::far;
+      return near ? direct_group<I, kDigits, T, Prefetch::near> : direct_group<I, kDigits, T, kOther>;
+    });
+  }
+
+  void floats(std::size_t group, std::size_t groups, std::size_t first, std::size_t count) const noexcept {
+    constexpr std::size_t kMost = I::kDirectFloats;
+    if (count > kMost) return tiles<static_cast<int>(TokenFormat::floats)>(group, groups, first, count);
+    const bool near = prefetch_for_rows() == Prefetch::near;
+    direct<kMost>(group, groups, first, count, [near]<int T>(std::integral_constant<int, T>) noexcept {
+      return near ? direct_float_group<I, T, Prefetch::near> : direct_float_group<I, T, Prefetch::far>;
+    });
+  }
+
+  /// kernel(integral_constant of T): what makes the sums of T tokens, kMost at the most, and a group.
+  template <std::size_t kMost, class Kernel>
+  void direct(std::size_t group, std::size_t groups, std::size_t first, std::size_t count,
+              const Kernel& kernel) const noexcept {
     alignas(64) float sums[kMost * kGroupRows];
     for (std::size_t g = group; g < group + groups; ++g) {
       std::size_t passes = (count + kMost - 1) / kMost;
@@ -88,12 +107,8 @@ class Multiplication {
         n = shared(count - t, passes);
         const std::byte* records[kMost];
         for (std::size_t i = 0; i < n; ++i) records[i] = args_.tokens[first + t + i].record;
-        with_constant<kMost>(n, [&]<int T>(std::integral_constant<int, T>) noexcept {
-          constexpr Prefetch kOther = T == 1 ? Prefetch::none : Prefetch::far;
-          const auto group_sums = prefetch == Prefetch::near ? direct_group<I, kDigits, T, Prefetch::near>
-                                                             : direct_group<I, kDigits, T, kOther>;
-          group_sums(packed(g), args_.blocks, records, sums);
-        });
+        with_constant<kMost>(
+            n, [&](auto constant) noexcept { kernel(constant)(packed(g), args_.blocks, records, sums); });
         for (std::size_t i = 0; i < n; ++i) write(g, args_.tokens[first + t + i], sums + i * kGroupRows);
       }
     }

@@ -81,8 +81,6 @@ template <class I, int R, int T>
                                                    const typename I::Ints* exponents,
                                                    const std::byte* const* records,
                                                    typename I::Floats (&sums)[R][T]) noexcept {
-  constexpr float kOne = 1;
-  const typename I::Floats one = I::broadcast(reinterpret_cast<const std::byte*>(&kOne));
   typename I::Floats p[R][T];
   for (auto& row : p) {
     for (auto& lane : row) lane = I::zero();
@@ -90,7 +88,7 @@ template <class I, int R, int T>
   for (int j = 0; j < 4; ++j) {
 #pragma GCC unroll 8
     for (int i = 0; i < 8; ++i) {  // nibble i of vector j
-      const int place = i % 2 * 16 + 4 * j + i / 2;
+      const int place = float_place(i, j);
       typename I::Floats w[R];
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) w[r] = I::load(reinterpret_cast<const float*>(weights) + r * I::kLanes);
@@ -106,7 +104,7 @@ template <class I, int R, int T>
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) {
 #pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) sums[r][t] = I::fma(p[r][t], I::scaled(one, exponents[r]), sums[r][t]);
+    for (int r = 0; r < R; ++r) sums[r][t] = I::fma(p[r][t], I::scaled(one<I>(), exponents[r]), sums[r][t]);
   }
 }
 
