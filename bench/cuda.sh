@@ -39,7 +39,7 @@ run "$build"/layer_test --gtest_filter='LayersOnDevice.*'
 
 part sanitizer
 if command -v compute-sanitizer >/dev/null; then
-  small='OnCudaDevice.Packs*:OnCudaDevice.EveryKernel*:OnCudaDevice.Refuses*'
+  small='OnCudaDevice.Packs*:OnCudaDevice.EveryKernel*:OnCudaDevice.Multiplies*:OnCudaDevice.AForward*:OnCudaDevice.*AnyAxis*'
   for tool in memcheck racecheck initcheck; do
     echo "$tool"
     run timeout 120 compute-sanitizer --tool $tool --error-exitcode 1 "$build"/kernel_test --gtest_filter="$small"

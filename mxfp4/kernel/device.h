@@ -11,6 +11,7 @@
 
 #include "mxfp4/base/device.h"
 #include "mxfp4/codec/block.h"
+#include "mxfp4/kernel/device_queue.h"
 #include "mxfp4/kernel/linear_ops.h"
 #include "mxfp4/kernel/ops.h"
 #include "mxfp4/kernel/router_options.h"
@@ -77,6 +78,7 @@ struct DeviceCall {
   DeviceChoice choice = {};
   Dtype dtype = Dtype::f32;
   void* y = nullptr;
+  DeviceQueue* queue = nullptr;  ///< x, y, ids and weights lie in the memory of its device; null: here
 };
 
 /// A layer whose weights lie in the device's memory.
@@ -84,9 +86,16 @@ class DeviceLayer {
  public:
   virtual ~DeviceLayer() = default;
   virtual std::size_t bytes() const noexcept = 0;  ///< of the device's memory, without that of calls
+  /// The device in whose queues it can be called, or the processor if in none.
+  virtual Device queues() const noexcept { return {}; }
+  /// Memory in the queue for calls of up to so many tokens, of any dtype. Waits for the queue if there is
+  /// more to reserve. Throws Error out_of_memory or device.
+  virtual void reserve(DeviceQueue&, std::size_t /*tokens*/, std::size_t /*top_k*/) {}
   /// Arguments were checked. Accumulates in f32; what becomes of a token depends on nothing but the token and
   /// on whether there are more than 8 of them. Thread-safe. Throws Error unsupported, with the reason, for
-  /// activations that the device has no kernels for, device or out_of_memory.
+  /// activations that the device has no kernels for, device or out_of_memory. In a queue it returns at once,
+  /// ids that are no expert count as nobody, x must lie without gaps, and Error invalid_argument says that
+  /// more must be reserved.
   virtual void forward(const DeviceCall& call) = 0;
   /// Gives experts their router, before any call. False where the backend has none: routes come with the
   /// calls then. Throws Error device or out_of_memory.
@@ -108,6 +117,9 @@ class ComputeDevice {
   /// rows. Throw Error device or out_of_memory.
   virtual std::size_t quantize(const QuantizeArgs& args) = 0;
   virtual void dequantize(const DequantizeArgs& args) = 0;
+
+  /// As open_queue(); null where there are none.
+  virtual std::unique_ptr<DeviceQueue> queue(void* /*stream*/) { return nullptr; }
 
   /// Throw Error unsupported, with the reason, for what the device cannot hold or has no kernels for.
   virtual std::unique_ptr<DeviceLayer> linear(const DeviceMatrices& matrices) = 0;

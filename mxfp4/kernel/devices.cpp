@@ -47,6 +47,14 @@ ComputeDevice& compute_device(const Device& device) {
   return *here;
 }
 
+std::unique_ptr<DeviceQueue> open_queue(const Device& device, void* stream) {
+  std::unique_ptr<DeviceQueue> queue = device.is_cpu() ? nullptr : compute_device(device).queue(stream);
+  if (queue == nullptr) {
+    fail(ErrorCode::unsupported, "{}: has no queues; cuda has", to_string(device));
+  }
+  return queue;
+}
+
 std::size_t quantize_on(const Context& context, const QuantizeArgs& args) {
   if (context.device.is_cpu() || !ComputeDevice::quantizes(args)) return cpu_ops(context.isa).quantize(args);
   ComputeDevice& device = compute_device(context.device);

@@ -18,8 +18,27 @@ inline void check_float(const char* who, const char* what, Dtype given) {
   fail(ErrorCode::invalid_argument, "{}: {} is {}; F32, BF16 and F16 can be", who, what, to_string(given));
 }
 
+/// The weights lie on the queue's device.
+inline void check_queue(const char* who, const DeviceQueue& queue, Device weights) {
+  if (weights == queue.device()) return;
+  fail(ErrorCode::invalid_argument, "{}: the weights lie on {}, and the queue is of {}", who,
+       to_string(weights), to_string(queue.device()));
+}
+
+/// x lies where the call computes from: here, or in the memory of the queue's device, where weights lie too.
+inline void check_place(const char* who, const DenseView& x, const DeviceQueue* queue, Device weights) {
+  const Device device = queue == nullptr ? Device{} : queue->device();
+  if (x.device != device) {
+    fail(ErrorCode::invalid_argument, "{}: x lies on {}, and the call is for tensors on {}", who,
+         to_string(x.device), to_string(device));
+  }
+  if (queue != nullptr) check_queue(who, *queue, weights);
+}
+
 /// x is [..., columns], and such as dense_view() makes, whatever the strides.
-inline void check_input(const char* who, const DenseView& x, std::int64_t columns) {
+inline void check_input(const char* who, const DenseView& x, std::int64_t columns,
+                        const DeviceQueue* queue = nullptr, Device weights = {}) {
+  check_place(who, x, queue, weights);
   if (x.rank() == 0 || x.shape.back() != columns) {
     fail(ErrorCode::invalid_argument, "{}: x has shape {}, not [..., {}]", who, to_string(x.shape), columns);
   }

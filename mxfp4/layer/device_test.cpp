@@ -51,8 +51,6 @@ TEST_F(LayersOnDevice, LinearComputesWhatItsDefinitionSays) {
                         {5, 64, 0, 254, 0x1p-10f}};
   const Device& device = options_.context.device;
   for (const Case& c : cases) {
-    if (device.backend == Backend::cuda && c.most - c.least > 133)
-      continue;  // refused: kernel/cuda/pack_rows.h
     Mxfp4Tensor weight = random_weight(c.rows, c.columns, c.least, c.most, 3);
     const std::vector<float> bias = normal(static_cast<std::size_t>(c.rows), 4);
     const Linear layer(weight.view(), c.size == 1 ? bias : std::vector<float>(), options_);

@@ -41,6 +41,7 @@ struct Experts::State {
   std::unique_ptr<kernel::DeviceLayer> device;
 
   void move_to(const LayerOptions& options);
+  Device queues() const noexcept { return device == nullptr ? Device{} : device->queues(); }
   bool alternate() const noexcept { return second.count() == 0; }
   std::size_t products() const noexcept { return alternate() ? 1 : 2; }  ///< before the gated unit
   std::size_t hidden() const noexcept { return first.columns(); }
@@ -250,6 +251,10 @@ void ExpertsCall::run(const DenseView& x, const ExpertChoice& choice, Dtype dtyp
 
 namespace {
 
+void check_top_k(int top_k) {
+  if (top_k < 0) fail(ErrorCode::invalid_argument, "{}: top_k is {}", kWho, top_k);
+}
+
 /// Throws unless the matrices of `stack` are [rows, columns].
 void check_shape(const char* name, const WeightStack& stack, std::size_t experts, std::size_t rows,
                  std::size_t columns) {
@@ -344,18 +349,24 @@ void Experts::forward_routed(const DenseView& x, const std::int32_t* ids, int to
       {x, options.activation, {ids, nullptr, static_cast<std::size_t>(top_k), false}, dtype, y});
 }
 
+void Experts::reserve(DeviceQueue& queue, std::size_t tokens, int top_k) const {
+  check_queue(kWho, queue, state_->queues());
+  check_top_k(top_k);
+  state_->device->reserve(queue, tokens, static_cast<std::size_t>(top_k));
+}
+
 void Experts::forward(const DenseView& x, const ExpertChoice& choice, Dtype dtype, void* y,
                       const ForwardOptions& options) const {
-  check_input(kWho, x, hidden());
+  check_input(kWho, x, hidden(), options.queue, state_->queues());
   check_float(kWho, "y", dtype);
-  if (choice.top_k < 0) fail(ErrorCode::invalid_argument, "{}: top_k is {}", kWho, choice.top_k);
-  const ExpertRoutes routes(kWho, choice.ids, rows_of(x), static_cast<std::size_t>(choice.top_k),
-                            state_->down.count());
-  if (state_->device != nullptr) {
-    const auto top_k = static_cast<std::size_t>(choice.top_k);
-    return state_->device->forward(
-        {x, options.activation, {choice.ids, choice.weights, top_k, choice.weights_on_input}, dtype, y});
-  }
+  check_top_k(choice.top_k);
+  const auto top_k = static_cast<std::size_t>(choice.top_k);
+  const kernel::DeviceCall call{
+      x, options.activation, {choice.ids, choice.weights, top_k, choice.weights_on_input}, dtype,
+      y, options.queue};
+  if (options.queue != nullptr) return state_->device->forward(call);  // who is chosen only the device sees
+  const ExpertRoutes routes(kWho, choice.ids, rows_of(x), top_k, state_->down.count());
+  if (state_->device != nullptr) return state_->device->forward(call);
   ExpertsCall(*state_, routes, options).run(x, choice, dtype, static_cast<std::byte*>(y));
 }
 

@@ -72,9 +72,13 @@ class Experts {
   std::int64_t intermediate() const noexcept;  ///< I
   std::size_t memory() const noexcept;         ///< bytes that this layer owns
 
+  /// As Linear::reserve(), for up to so many experts per token.
+  void reserve(DeviceQueue& queue, std::size_t tokens, int top_k) const;
+
   /// x: F32, BF16 or F16, [..., H], T rows, any strides. Writes [T, H] elements of `dtype` (F32, BF16, F16)
   /// without gaps to y, which must not overlap x. Throws Error invalid_argument for another shape or dtype,
-  /// and for an id that is neither -1 nor in [0, E), naming token and slot; out_of_memory.
+  /// and for an id that is neither -1 nor in [0, E), naming token and slot; out_of_memory. In a queue ids and
+  /// weights lie on the device as well, and an id that is no expert is nobody; else as Linear::forward().
   void forward(const DenseView& x, const ExpertChoice& choice, Dtype dtype, void* y,
                const ForwardOptions& options = {}) const;
 

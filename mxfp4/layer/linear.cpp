@@ -14,6 +14,7 @@ struct Linear::State {
   WeightStack weight;
   std::unique_ptr<kernel::DeviceLayer> device;
 
+  Device queues() const noexcept { return device == nullptr ? Device{} : device->queues(); }
   void multiply(const kernel::Token* tokens, std::size_t count, const kernel::Outputs& out,
                 std::byte* scratch, const Context& context) const;
 };
@@ -43,6 +44,11 @@ std::size_t Linear::memory() const noexcept {
   return state_->weight.memory() + (state_->device == nullptr ? 0 : state_->device->bytes());
 }
 
+void Linear::reserve(DeviceQueue& queue, std::size_t tokens) const {
+  check_queue("linear", queue, state_->queues());
+  state_->device->reserve(queue, tokens, 1);
+}
+
 void Linear::State::multiply(const kernel::Token* tokens, std::size_t count, const kernel::Outputs& out,
                              std::byte* scratch, const Context& context) const {
   const std::size_t scratch_bytes = weight.scratch_bytes(count), unit = weight.unit(count);
@@ -59,9 +65,11 @@ void Linear::State::multiply(const kernel::Token* tokens, std::size_t count, con
 
 void Linear::forward(const DenseView& x, Dtype dtype, void* y, const ForwardOptions& options) const {
   const WeightStack& weight = state_->weight;
-  check_input("linear", x, columns());
+  check_input("linear", x, columns(), options.queue, state_->queues());
   check_float("linear", "y", dtype);
-  if (state_->device != nullptr) return state_->device->forward({x, options.activation, {}, dtype, y});
+  if (state_->device != nullptr) {
+    return state_->device->forward({x, options.activation, {}, dtype, y, options.queue});
+  }
   const Context context = context_for(options.threads, weight.isa(), weight.groups());
   const TokenRecords records(x, weight, options.activation, context);
   const std::size_t count = records.count();

@@ -32,9 +32,16 @@ class Linear {
   bool packed() const noexcept;           ///< or the weight is used where it lies
   std::size_t memory() const noexcept;    ///< bytes that this layer owns
 
+  /// Memory in the queue of the layer's device, for calls of up to so many tokens. What is there is kept, and
+  /// enough for every layer that asked for it. Throws Error invalid_argument if the weight lies elsewhere,
+  /// out_of_memory, device.
+  void reserve(DeviceQueue& queue, std::size_t tokens) const;
+
   /// x: F32, BF16 or F16, [..., K], any strides. Writes [..., N] elements of `dtype` (F32, BF16, F16) without
   /// gaps to y, which must not overlap x. NaN and infinity make the outputs of their own token NaN or
-  /// infinite. Throws Error invalid_argument for another dtype, or when the last dimension of x is not K.
+  /// infinite. Throws Error invalid_argument for another dtype, when the last dimension of x is not K, or if
+  /// x lies elsewhere than options.queue says; in a queue, also unless x lies without gaps and enough was
+  /// reserved.
   void forward(const DenseView& x, Dtype dtype, void* y, const ForwardOptions& options = {}) const;
 
  private:

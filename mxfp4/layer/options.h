@@ -6,11 +6,14 @@
 #include <span>
 
 #include "mxfp4/base/context.h"
+#include "mxfp4/kernel/device_queue.h"
 #include "mxfp4/kernel/linear_ops.h"
 
 namespace mxfp4 {
 
 using kernel::Activation;
+using kernel::DeviceQueue;
+using kernel::open_queue;
 
 struct LayerOptions {
   /// Copies the weights into the layout of the kernels, the fastest for any number of tokens. Without, they
@@ -29,6 +32,9 @@ struct LayerOptions {
 struct ForwardOptions {
   Activation activation = Activation::exact;
   int threads = available_threads();
+  /// For tensors in a device's memory: x, y and all else that the call is given lie on the queue's device, as
+  /// the weights do, and the call returns before it is done. See reserve() of the layer.
+  DeviceQueue* queue = nullptr;
 };
 
 }  // namespace mxfp4

@@ -53,6 +53,14 @@ void check_dtype(const char* verb, Dtype dtype) {
   }
 }
 
+/// What is read lies where the call computes.
+void check_place(const char* verb, Device there, const DeviceQueue* queue) {
+  const Device device = queue == nullptr ? Device{} : queue->device();
+  if (there == device) return;
+  fail(ErrorCode::invalid_argument, "{}: what is given lies on {}, and the call is for tensors on {}", verb,
+       to_string(there), to_string(device));
+}
+
 void check_block_size(const char* verb, int block_size) {
   if (block_size != 32 && block_size != 16) {
     fail(ErrorCode::invalid_argument, "{}: block size {} is neither 32 nor 16", verb, block_size);
@@ -74,16 +82,21 @@ DenseView axis_last(DenseView x, int axis) {
   return x;
 }
 
-/// Refuses the element in `row` and `column` of axis_last(x, axis).
-[[noreturn]] void refuse_element(const DenseView& x, int axis, std::int64_t row, std::int64_t column) {
+/// Of the element in `row` and `column` of axis_last(x, axis).
+Shape index_of(const DenseView& x, int axis, std::int64_t row, std::int64_t column) {
   Shape index(x.shape.size());
-  DenseView element = x;
   for (int d = x.rank() - 1; d >= 0; --d) {
     const auto dimension = static_cast<std::size_t>(d);
     index[dimension] = d == axis ? column : row % x.shape[dimension];
     if (d != axis) row /= x.shape[dimension];
-    element.data += index[dimension] * x.strides[dimension] * static_cast<std::int64_t>(bytes_of(x.dtype));
   }
+  return index;
+}
+
+[[noreturn]] void refuse_element(const DenseView& x, const Shape& index) {
+  DenseView element = x;
+  for (std::size_t d = 0; d < index.size(); ++d)
+    element.data += index[d] * x.strides[d] * static_cast<std::int64_t>(bytes_of(x.dtype));
   element.shape.clear();
   element.strides.clear();
   float value = 0;
@@ -117,10 +130,30 @@ kernel::ColumnWeights weights_of(const QuantizeOptions& options, const Mxfp4View
   return {values.data(), count == columns ? 0 : static_cast<std::size_t>(layout.rows() / experts), 0};
 }
 
+void quantize_in_queue(const DenseView& x, int axis, std::uint8_t* codes, std::uint8_t* scales,
+                       const QuantizeOptions& options, const ErrorStats* stats) {
+  const DenseView view = axis_last(x, axis);
+  const kernel::QuantizeArgs asked{.recipe = options.recipe, .reference = options.reference};
+  if (!kernel::ComputeDevice::quantizes(asked) || !options.importance.empty() || stats != nullptr) {
+    fail(ErrorCode::unsupported,
+         "quantize: x lies on {}, where there are no recipes with an origin, references, importance or "
+         "statistics",
+         to_string(x.device));
+  }
+  const std::size_t refused =
+      options.queue->quantize({view, options.block_size, options.recipe, codes, scales});
+  if (refused == kernel::kNone) return;
+  const auto columns = static_cast<std::size_t>(view.shape.back());
+  fail(ErrorCode::invalid_argument, "quantize: element {} is NaN or infinite",
+       to_string(index_of(x, axis, static_cast<std::int64_t>(refused / columns),
+                          static_cast<std::int64_t>(refused % columns))));
+}
+
 }  // namespace
 
 Mxfp4Tensor quantize(const DenseView& x, const QuantizeOptions& options, ErrorStats* stats) {
   check_block_size("quantize", options.block_size);
+  check_place("quantize", {}, options.queue);
   Mxfp4Tensor result;
   result.shape = axis_last(x, checked_axis(x, options.axis)).shape;
   result.block_size = options.block_size;
@@ -135,7 +168,9 @@ void quantize_into(const DenseView& x, std::uint8_t* codes, std::uint8_t* scales
   check_dtype("quantize", x.dtype);
   check_block_size("quantize", options.block_size);
   check_isa("quantize", options.context);
+  check_place("quantize", x.device, options.queue);
   const int axis = checked_axis(x, options.axis);
+  if (options.queue != nullptr) return quantize_in_queue(x, axis, codes, scales, options, stats);
   const DenseView view = axis_last(x, axis);
   const bool contiguous = view.contiguous();
   const Mxfp4View layout{codes, scales, view.shape, options.block_size};
@@ -173,18 +208,23 @@ void quantize_into(const DenseView& x, std::uint8_t* codes, std::uint8_t* scales
     args.streaming = layout.code_bytes() > kPastCaches;
     const std::size_t refused = kernel::quantize_on(options.context, args);
     if (refused != kernel::kNone) {
-      refuse_element(x, axis, static_cast<std::int64_t>(begin + refused / columns),
-                     static_cast<std::int64_t>(refused % columns));
+      refuse_element(x, index_of(x, axis, static_cast<std::int64_t>(begin + refused / columns),
+                                 static_cast<std::int64_t>(refused % columns)));
     }
   });
   for (const ErrorStats& unit : unit_stats) stats->add(unit);
 }
 
-void dequantize(const Mxfp4View& t, Dtype dtype, void* out, const Context& context) {
+void dequantize(const Mxfp4View& t, Dtype dtype, void* out, const Context& context, DeviceQueue* queue) {
   check_dtype("dequantize", dtype);
   check_block_size("dequantize", t.block_size);
   if (t.order == NibbleOrder::split16 && t.block_size != 32) {
     fail(ErrorCode::invalid_argument, "dequantize: split16 codes come in blocks of 32, not {}", t.block_size);
+  }
+  check_place("dequantize", t.device, queue);
+  if (queue != nullptr) {
+    return queue->dequantize({t.codes, t.scales, static_cast<std::size_t>(t.rows()),
+                              static_cast<std::size_t>(t.columns()), t.block_size, t.order, dtype, out});
   }
   check_isa("dequantize", context);
   const std::size_t columns = static_cast<std::size_t>(t.columns());

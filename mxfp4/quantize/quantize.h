@@ -8,11 +8,15 @@
 
 #include "mxfp4/base/context.h"
 #include "mxfp4/codec/block.h"
+#include "mxfp4/kernel/device_queue.h"
 #include "mxfp4/kernel/error_stats.h"
 #include "mxfp4/tensor/mxfp4_tensor.h"
 #include "mxfp4/tensor/view.h"
 
 namespace mxfp4 {
+
+using kernel::DeviceQueue;
+using kernel::open_queue;
 
 struct QuantizeOptions {
   Recipe recipe = {};           ///< optimal scales, ties to even, NaN and infinity refused
@@ -27,6 +31,10 @@ struct QuantizeOptions {
   /// N, K]): mean squares of the inputs, say. Empty: all alike. Finite, none negative.
   std::span<const float> importance = {};
   Context context = {};
+  /// For quantize_into() in a device's memory: x, codes and scales lie there, codes at a multiple of 4 bytes,
+  /// and the call returns before it is done, unless it must find out what NonFinite::error refuses. Recipes
+  /// with an origin, references, importance and statistics are the processor's only.
+  DeviceQueue* queue = nullptr;
 };
 
 /// Quantises a tensor of F32, BF16 or F16, any rank from 1, any strides. The result's shape is x's with
@@ -40,7 +48,8 @@ struct QuantizeOptions {
 Mxfp4Tensor quantize(const DenseView& x, const QuantizeOptions& options = {}, ErrorStats* stats = nullptr);
 
 /// The same into memory of the caller's: as many bytes as an Mxfp4View of the result's shape and block size
-/// has. They are unspecified after an error.
+/// has. They are unspecified after an error. Throws Error invalid_argument also if x lies elsewhere than
+/// options.queue says, unsupported for what only the processor does.
 void quantize_into(const DenseView& x, std::uint8_t* codes, std::uint8_t* scales,
                    const QuantizeOptions& options = {}, ErrorStats* stats = nullptr);
 
@@ -48,8 +57,10 @@ void quantize_into(const DenseView& x, std::uint8_t* codes, std::uint8_t* scales
 /// products code * 2^(byte - 127) are rounded once; byte 255 gives NaN; what exceeds the dtype gives
 /// infinity. Throws Error invalid_argument for another dtype, a block size that is neither 32 nor 16, or
 /// split16 codes in blocks of 16; unsupported if the machine lacks the context's instruction set or device;
-/// device or out_of_memory if that fails.
-void dequantize(const Mxfp4View& t, Dtype dtype, void* out, const Context& context = {});
+/// device or out_of_memory if that fails. With a queue t and out lie in the memory of its device, whatever
+/// the context, and the call returns before it is done.
+void dequantize(const Mxfp4View& t, Dtype dtype, void* out, const Context& context = {},
+                DeviceQueue* queue = nullptr);
 
 /// A preset: another project's or this library's way to quantise, by name.
 struct Preset {

@@ -167,6 +167,10 @@ void convert(const DenseView& view, std::int64_t begin, std::int64_t end, float*
 }
 
 void check_rows(const DenseView& view, std::int64_t begin, std::int64_t end) {
+  if (!view.device.is_cpu()) {
+    fail(ErrorCode::invalid_argument, "a view of what lies on {} cannot be read on cpu",
+         to_string(view.device));
+  }
   const std::size_t outer = view.shape.empty() ? 0 : view.shape.size() - 1;
   if (begin < 0 || begin > end || end > element_count(std::span(view.shape).first(outer))) {
     fail(ErrorCode::invalid_argument, "a view of shape {} has no rows [{}, {})", view.shape, begin, end);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "mxfp4/base/device.h"
 #include "mxfp4/codec/nibble.h"
 #include "mxfp4/tensor/shape.h"
 
@@ -19,6 +20,7 @@ struct Mxfp4View {
   Shape shape;                  ///< logical elements [..., K]
   int block_size = kBlockSize;  ///< 32, or 16
   NibbleOrder order = NibbleOrder::interleaved;
+  Device device = {};  ///< whose memory codes and scales lie in
 
   std::int64_t columns() const noexcept { return shape.empty() ? 1 : shape.back(); }
   std::int64_t rows() const noexcept;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "mxfp4/base/device.h"
 #include "mxfp4/tensor/dtype.h"
 #include "mxfp4/tensor/shape.h"
 
@@ -17,6 +18,7 @@ struct DenseView {
   Dtype dtype = Dtype::f32;
   Shape shape;                        ///< elements
   std::vector<std::int64_t> strides;  ///< elements, one per dimension
+  Device device = {};                 ///< whose memory they lie in
 
   int rank() const noexcept { return static_cast<int>(shape.size()); }
   std::int64_t elements() const noexcept { return element_count(shape); }
@@ -41,7 +43,8 @@ DenseView dense_view(const void* data, Dtype dtype, Shape shape);
 
 /// Copies rows [begin, end) of `view`, its dimensions but the last taken together as rows (a scalar is one
 /// row of one), into `out`, (end - begin) * last dimension elements without gaps. Any strides; a transposed
-/// view is read in tiles. Throws Error invalid_argument unless 0 <= begin <= end <= rows.
+/// view is read in tiles. Throws Error invalid_argument unless 0 <= begin <= end <= rows, and for what lies
+/// in a device's memory.
 void copy_rows(const DenseView& view, std::int64_t begin, std::int64_t end, void* out);
 
 /// The same into f32, from F32, BF16 or F16. Throws Error invalid_argument for another dtype.

@@ -37,6 +37,17 @@ std::string refusal_of(const ProductInfo& kernel, const ProductShape& shape, con
   return {};
 }
 
+ProductPlan cut(const ProductInfo& kernel, const ProductShape& shape) {
+  ProductPlan plan;
+  plan.kernel = kernel;
+  plan.positions = kernel.columns() / shape.terms;
+  plan.row_blocks = (shape.tiles.groups + kernel.groups - 1) / kernel.groups;
+  plan.chunk_tiles = chunk_tiles_for(shape.tiles);
+  plan.chunks = kernel.split ? (shape.tiles.columns + plan.chunk_tiles - 1) / plan.chunk_tiles : 1;
+  plan.token_tiles = most_token_tiles(shape.slots, shape.matrices, static_cast<std::size_t>(plan.positions));
+  return plan;
+}
+
 }  // namespace
 
 std::size_t most_token_tiles(std::size_t slots, std::size_t matrices, std::size_t positions) noexcept {
@@ -61,6 +72,20 @@ std::size_t ProductPlan::counter_bytes() const noexcept {
   return chunks == 1 ? 0 : token_tiles * static_cast<std::size_t>(row_blocks) * sizeof(unsigned);
 }
 
+ProductMemory most_memory(const TileGrid& tiles, std::size_t matrices, std::size_t tokens,
+                          std::size_t top_k) {
+  ProductMemory most;
+  for (const ProductInfo& kernel : kProducts) {
+    // With two terms a tile has fewest positions, so there are most tiles.
+    const std::size_t here = kernel.split ? std::min(tokens, kDecodeTokens) : tokens;
+    const ProductPlan plan = cut(kernel, {tiles, matrices, here, here * top_k, 2});
+    most.token_tiles = std::max(most.token_tiles, plan.token_tiles);
+    most.partial_bytes = std::max(most.partial_bytes, plan.partial_bytes());
+    most.counter_bytes = std::max(most.counter_bytes, plan.counter_bytes());
+  }
+  return most;
+}
+
 ProductPlan plan_product(const ProductShape& shape, const Traits& traits, std::string_view forced) {
   std::string reasons;
   bool known = forced.empty();
@@ -72,15 +97,7 @@ ProductPlan plan_product(const ProductShape& shape, const Traits& traits, std::s
       reasons += fmt::format("; {}: {}", kernel.name, reason);
       continue;
     }
-    ProductPlan plan;
-    plan.kernel = kernel;
-    plan.positions = kernel.columns() / shape.terms;
-    plan.row_blocks = (shape.tiles.groups + kernel.groups - 1) / kernel.groups;
-    plan.chunk_tiles = chunk_tiles_for(shape.tiles);
-    plan.chunks = kernel.split ? (shape.tiles.columns + plan.chunk_tiles - 1) / plan.chunk_tiles : 1;
-    plan.token_tiles =
-        most_token_tiles(shape.slots, shape.matrices, static_cast<std::size_t>(plan.positions));
-    return plan;
+    return cut(kernel, shape);
   }
   if (!known) {
     std::string names;

@@ -65,6 +65,18 @@ struct ProductPlan {
 /// kernel's reason if none can be used, invalid_argument if `forced` is no kernel.
 ProductPlan plan_product(const ProductShape& shape, const Traits& traits, std::string_view forced = {});
 
+/// Memory that launches work in: a block, and counters that are zero between launches.
+struct WorkSize {
+  std::size_t block = 0, counters = 0;
+};
+
+/// Of the parts of a product's memory, what any product of these matrices needs with up to so many tokens,
+/// whatever its kernel, of one term or two.
+struct ProductMemory {
+  std::size_t token_tiles = 0, partial_bytes = 0, counter_bytes = 0;
+};
+ProductMemory most_memory(const TileGrid& tiles, std::size_t matrices, std::size_t tokens, std::size_t top_k);
+
 /// Token tiles that `slots` rows need at most, however they are spread over matrices.
 std::size_t most_token_tiles(std::size_t slots, std::size_t matrices, std::size_t positions) noexcept;
 

@@ -89,6 +89,26 @@ std::string message_of(const ProductShape& shape, const Traits& traits, std::str
   return {};
 }
 
+TEST(CudaPlan, MostMemoryIsEnoughForEveryKernelAndEveryNumberOfTokensUpToIt) {
+  std::mt19937 random(5);
+  for (int i = 0; i < 3000; ++i) {
+    const TileGrid tiles = tile_grid(1 + random() % 6000, 1 + random() % 6000);
+    const std::size_t matrices = 1 + random() % 200, most = 1 + random() % 100, top_k = 1 + random() % 8;
+    const ProductMemory memory = most_memory(tiles, matrices, most, top_k);
+    for (int j = 0; j < 10; ++j) {
+      const std::size_t tokens = 1 + random() % most;
+      const ProductShape shape{tiles, matrices, tokens, tokens * top_k, 1 + static_cast<int>(random() % 2)};
+      for (const ProductInfo& kernel : kProducts) {
+        if (kernel.split != (tokens <= kDecodeTokens)) continue;
+        const ProductPlan plan = plan_product(shape, kDevices[0], kernel.name);
+        ASSERT_LE(plan.token_tiles, memory.token_tiles);
+        ASSERT_LE(plan.partial_bytes(), memory.partial_bytes);
+        ASSERT_LE(plan.counter_bytes(), memory.counter_bytes);
+      }
+    }
+  }
+}
+
 TEST(CudaPlan, ARefusalNamesEveryKernelWithItsReason) {
   const ProductShape shape{tile_grid(64, 128), 1, 17, 17, 1};
   EXPECT_EQ(message_of(shape, kDevices[0], "decode8"),

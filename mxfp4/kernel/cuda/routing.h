@@ -11,7 +11,7 @@ namespace mxfp4::kernel::cuda {
 /// Slot s = token * top_k + k.
 struct Routing {
   const std::int32_t*
-      ids;               ///< expert of a slot, -1 for none; null: a slot is a token, and all are of matrix 0
+      ids;  ///< expert of a slot, another number for none; null: a slot is a token, and all are of matrix 0
   const float* weights;  ///< of a slot, or null: 1
   int tokens, top_k, experts;
   int tile_positions;            ///< of a token tile

@@ -2,6 +2,7 @@
 // PTX manual defines them. The functions that say what lies where are those of the device.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 #include <vector>

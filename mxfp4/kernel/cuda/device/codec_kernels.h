@@ -7,6 +7,7 @@
 #include <cuda_runtime_api.h>
 
 #include "mxfp4/kernel/cuda/codec_plan.h"
+#include "mxfp4/kernel/cuda/lines.h"
 #include "mxfp4/kernel/cuda/quantize_block.h"
 #include "mxfp4/tensor/dtype.h"
 
@@ -25,12 +26,13 @@ struct QuantizeLaunch {
 };
 void launch_quantize(const QuantizeLaunch& launch, int multiprocessors, cudaStream_t stream);
 
-/// Blocks along any axis: element i of block b of line l lies at x + l * line_stride + (b * block_size + i) *
-/// element_stride elements, its codes at block l * blocks + b. Consecutive threads take consecutive lines, so
-/// that reads are whole where line_stride is 1. `grid` has lines for rows; `refused` counts l * columns + c.
+/// Blocks along any axis: codes of block b of line l are those of block l * blocks + b. Consecutive threads
+/// take consecutive lines, so that reads are whole where inner_stride is 1. `grid` has lines for rows;
+/// `refused` counts (first_line + l) * columns + c.
 struct StridedLaunch {
   QuantizeLaunch of;
-  std::size_t line_stride = 0, element_stride = 0;
+  Lines lines;
+  std::size_t first_line = 0;
 };
 void launch_quantize_strided(const StridedLaunch& launch, int multiprocessors, cudaStream_t stream);
 

@@ -33,6 +33,24 @@ Traits traits_of(int index) {
           properties.sharedMemPerBlockOptin};
 }
 
+Queue::~Queue() {
+  cudaStreamSynchronize(stream_.get());  // before the memory that its calls work in goes
+}
+
+void Queue::reserve(const WorkSize& size) {
+  const Current current(gpu_->index);
+  work_.reserve(size, stream_);
+}
+
+const Workspace& Queue::work_for(const WorkSize& size) {
+  if (!work_.holds(size)) {
+    fail(ErrorCode::invalid_argument, "cuda: a call needs {} bytes in its queue, where {} are reserved",
+         size.block + size.counters, work_.bytes());
+  }
+  if (stream_.capturing()) work_.keep();
+  return work_;
+}
+
 std::unique_ptr<DeviceLayer> CudaDevice::linear(const DeviceMatrices& matrices) {
   return std::make_unique<Layer>(gpu_, matrices);
 }

@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(kMostExperts) count_kernel(const __grid_consta
   __syncthreads();
   for (int slot = e; slot < routing.slots(); slot += kMostExperts) {
     const int expert = routing.ids == nullptr ? 0 : routing.ids[slot];
-    if (expert >= 0) {
+    if (expert >= 0 && expert < routing.experts) {
       atomicAdd(counts + expert, 1);
     } else {
       routing.position_of[slot] = -1;

@@ -1,8 +1,10 @@
 #include <algorithm>
+#include <utility>
 
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/kernel/cuda/device/layer.h"
 #include "mxfp4/kernel/cuda/device/pack_kernels.h"
+#include "mxfp4/kernel/cuda/plain_row.h"
 
 namespace mxfp4::kernel::cuda {
 namespace {
@@ -44,7 +46,38 @@ std::vector<float> packed_bias(const Projection& projection, const DeviceMatrice
   return bias;
 }
 
+/// Keeps what was uploaded of matrix `m`, which could not be packed.
+void keep_plain(Gpu& gpu, Upload& upload, const PackSource& source, Projection& projection, std::size_t m,
+                std::vector<PlainMatrix>& plain) {
+  plain.resize(projection.matrices);
+  plain[m].source = source;
+  for (Buffer* const of : {upload.codes, upload.scales}) {
+    for (int which = 0; which < 2; ++which) {
+      if (of[which].bytes() > 0) projection.plain_bytes.push_back(std::exchange(of[which], Buffer()));
+    }
+  }
+  const std::vector<float> ones(projection.packed_rows(), 1.0f);
+  gpu.stream.to_device(projection.factors.as<float>() + m * ones.size(), ones.data(),
+                       ones.size() * sizeof(float), "setting factors of rows");
+  gpu.stream.wait("setting factors of rows");
+}
+
+/// A copy on the device.
+template <class T>
+Buffer uploaded(Gpu& gpu, const std::vector<T>& values, std::string_view what) {
+  Buffer buffer(values.size() * sizeof(T));
+  gpu.stream.to_device(buffer.as<void>(), values.data(), buffer.bytes(), what);
+  gpu.stream.wait(what);
+  return buffer;
+}
+
 }  // namespace
+
+std::size_t Projection::bytes() const noexcept {
+  std::size_t all = weights.bytes() + factors.bytes() + bias.bytes() + plain.bytes();
+  for (const Buffer& buffer : plain_bytes) all += buffer.bytes();
+  return all;
+}
 
 Projection make_projection(Gpu& gpu, const DeviceMatrices& first, const DeviceMatrices* second, bool gated) {
   if (first.columns() == 0) fail(ErrorCode::unsupported, "cuda: a weight without columns");
@@ -62,6 +95,7 @@ Projection make_projection(Gpu& gpu, const DeviceMatrices& first, const DeviceMa
   projection.weights = Buffer(projection.matrices * projection.tiles.bytes());
   projection.factors = Buffer(projection.matrices * rows * sizeof(float));
   Upload upload;
+  std::vector<PlainMatrix> plain;
   Buffer exponents(rows * sizeof(std::int16_t)), wide_row(sizeof(int));
   launch.tiles = projection.tiles;
   launch.exponents = exponents.as<std::int16_t>();
@@ -77,19 +111,14 @@ Projection make_projection(Gpu& gpu, const DeviceMatrices& first, const DeviceMa
     int wide = -1;
     gpu.stream.to_host(&wide, launch.wide_row, sizeof wide, "packing a weight");
     gpu.stream.wait("packing a weight");
-    if (wide >= 0) {
-      fail(ErrorCode::unsupported, "cuda: matrix {}, row {}: its scales lie more than 2^133 apart", m,
-           row_source(static_cast<std::size_t>(wide), source.order).row);
-    }
+    if (wide >= 0) keep_plain(gpu, upload, source, projection, m, plain);
     report(first, first.matrices[m]);
     if (second != nullptr) report(*second, second->matrices[m]);
   }
   if (!first.bias.empty() || (second != nullptr && !second->bias.empty())) {
-    const std::vector<float> bias = packed_bias(projection, first, second, source.order);
-    projection.bias = Buffer(bias.size() * sizeof(float));
-    gpu.stream.to_device(projection.bias.as<void>(), bias.data(), projection.bias.bytes(), "copying a bias");
-    gpu.stream.wait("copying a bias");
+    projection.bias = uploaded(gpu, packed_bias(projection, first, second, source.order), "copying a bias");
   }
+  if (!plain.empty()) projection.plain = uploaded(gpu, plain, "listing matrices that are not packed");
   return projection;
 }
 

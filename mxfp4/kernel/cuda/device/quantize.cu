@@ -126,16 +126,19 @@ __global__ void __launch_bounds__(kThreads) strided_kernel(const StridedLaunch l
   const std::size_t all = of.grid.rows * of.grid.blocks, threads = std::size_t{gridDim.x} * kThreads;
   for (std::size_t i = std::size_t{blockIdx.x} * kThreads + threadIdx.x; i < all; i += threads) {
     const std::size_t block = i / of.grid.rows, line = i % of.grid.rows;
-    const auto* const begin = static_cast<const typename Element::Raw*>(of.x) + line * launch.line_stride;
+    const auto* const begin = static_cast<const typename Element::Raw*>(of.x) + launch.lines.begin(line);
     float x[kBlock];
 #pragma unroll
     for (int k = 0; k < kBlock; ++k) {
       const std::size_t column = block * kBlock + k;
-      x[k] = column < of.grid.columns ? value<Element, false>(begin[column * launch.element_stride], of.rule)
-                                      : 0.0f;
+      x[k] = column < of.grid.columns
+                 ? value<Element, false>(
+                       begin[static_cast<std::int64_t>(column) * launch.lines.element_stride], of.rule)
+                 : 0.0f;
     }
     const Scan seen = scan(x, kBlock);
-    if (seen.bad != 0) refuse(x, kBlock, line * of.grid.columns + block * kBlock, of.rule, of.refused);
+    if (seen.bad != 0)
+      refuse(x, kBlock, (launch.first_line + line) * of.grid.columns + block * kBlock, of.rule, of.refused);
     const Choice choice = choose(seen.most, of.rule);
     const int byte = of.rule.optimal ? decide(choice, excess(x, kBlock, choice)) : choice.byte;
     const bool nan = nan_block(seen, of.rule);

@@ -13,6 +13,12 @@ void check(cudaError_t status, std::string_view what) {
   fail(code_of(status), "cuda: {}: {} ({})", what, cudaGetErrorString(status), cudaGetErrorName(status));
 }
 
+void check_aligned(std::string_view what, const void* data, std::size_t alignment) {
+  if (reinterpret_cast<std::uintptr_t>(data) % alignment == 0) return;
+  fail(ErrorCode::invalid_argument, "cuda: {} lie at {}, no multiple of {} bytes", what, fmt::ptr(data),
+       alignment);
+}
+
 Buffer::Buffer(std::size_t bytes) : bytes_(bytes) {
   if (bytes > 0) check(cudaMalloc(&data_, bytes), fmt::format("allocating {} bytes", bytes));
 }
@@ -21,13 +27,22 @@ Buffer::~Buffer() {
   if (data_ != nullptr) cudaFree(data_);
 }
 
-Stream::Stream(int device) {
+Stream Stream::make(int device) {
   const Current current(device);
-  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+  Stream made(nullptr);
+  check(cudaStreamCreateWithFlags(&made.stream_, cudaStreamNonBlocking), "making a stream");
+  made.owned_ = true;
+  return made;
 }
 
 Stream::~Stream() {
-  cudaStreamDestroy(stream_);
+  if (owned_) cudaStreamDestroy(stream_);
+}
+
+bool Stream::capturing() const {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check(cudaStreamIsCapturing(stream_, &status), "asking whether a graph is captured");
+  return status != cudaStreamCaptureStatusNone;
 }
 
 void Stream::to_device(void* out, const void* in, std::size_t bytes, std::string_view what) const {

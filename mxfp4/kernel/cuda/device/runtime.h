@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,6 +20,9 @@ void check(cudaError_t status, std::string_view what);
 inline void check_launch(std::string_view kernel) {
   check(cudaGetLastError(), kernel);
 }
+
+/// Throws Error invalid_argument unless memory of a caller's is aligned.
+void check_aligned(std::string_view what, const void* data, std::size_t alignment);
 
 /// Memory of the current device.
 class Buffer {
@@ -54,8 +58,13 @@ class Buffer {
 
 class Stream {
  public:
-  explicit Stream(int device);
+  /// One of its own, on a device.
+  static Stream make(int device);
+  /// Somebody else's.
+  explicit Stream(cudaStream_t stream) noexcept : stream_(stream) {}
   ~Stream();
+  Stream(Stream&& other) noexcept
+      : stream_(std::exchange(other.stream_, nullptr)), owned_(std::exchange(other.owned_, false)) {}
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
   cudaStream_t get() const noexcept { return stream_; }
@@ -63,9 +72,12 @@ class Stream {
   void to_host(void* out, const void* in, std::size_t bytes, std::string_view what) const;
   void fill(void* out, int byte, std::size_t bytes, std::string_view what) const;
   void wait(std::string_view what) const;
+  /// Whether what is put into it becomes a graph: then nothing can be waited for.
+  bool capturing() const;
 
  private:
   cudaStream_t stream_ = nullptr;
+  bool owned_ = false;
 };
 
 /// Makes a device the calling thread's for as long as it lives.
