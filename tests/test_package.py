@@ -18,6 +18,8 @@ scale byte 123
 3 0.25 0.25
 1 of 2 blocks are lossless, noise 1
 [19.25, 19.25]
+6 experts, true
+layer 3 has no router
 invalid_argument: mxfp4_linear_forward: x has 508 bytes, but must have at least 512
 invalid_argument: quantize: element [0, 0] is NaN
 invalid_argument: mxfp4_quantize: no preset 'best'
@@ -60,7 +62,7 @@ def test_rust_links_the_library(kind: str, root: Path, tmp_path: Path, request):
     links = [part for library in libraries for part in ("-l", library)]
     source = root / "tests/consumer/main.rs"
     run(rustc, "--edition", "2021", "-D", "warnings", source, "-L", prefix / "lib", *links, "-o", tmp_path / "rust")
-    said = run("env", f"LD_LIBRARY_PATH={prefix}/lib", tmp_path / "rust")
+    said = run("env", f"LD_LIBRARY_PATH={prefix}/lib", tmp_path / "rust", root / "tests/data/models/tiny-gpt-oss/hf-mxfp4")
     assert said == RUST_SAYS
 
 

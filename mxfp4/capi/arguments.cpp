@@ -99,6 +99,10 @@ std::size_t dense_bytes(std::string_view call, Dtype dtype, std::int64_t rows, s
   return before + checked_size(call, dtype, {columns});  // each is below 2^61
 }
 
+std::size_t count_of(std::string_view call, std::int64_t rows, std::int64_t columns) {
+  return dense_bytes(call, Dtype::f32, rows, columns, columns) / sizeof(float);
+}
+
 Sizes sizes_of(std::string_view call, std::int64_t rows, std::int64_t columns, int block_size) {
   checked_size(call, Dtype::u8, {rows, columns});
   const std::int64_t blocks = columns / block_size + (columns % block_size != 0);
@@ -125,6 +129,19 @@ Mxfp4View view_of(std::string_view call, std::string_view name, const mxfp4_matr
           given.nibble_order == MXFP4_SPLIT16 ? NibbleOrder::split16 : NibbleOrder::interleaved};
 }
 
+ExpertMatrices matrices_of(std::string_view call, const Projection& given, std::int64_t experts) {
+  Mxfp4View view = view_of(call, given.name, given.matrix);
+  const std::int64_t rows = view.shape[0];
+  if (experts < 1 || rows < experts || rows % experts != 0) {
+    fail(ErrorCode::invalid_argument, "{}: {}->rows is {}, which {} experts cannot share", call, given.name,
+         rows, experts);
+  }
+  view.shape = {experts, rows / experts, view.shape[1]};
+  if (given.bias_count == 0) return stacked(view);
+  require_count(call, given.bias_name, given.bias, given.bias_count, static_cast<std::size_t>(rows));
+  return stacked(view, dense_view(given.bias, Dtype::f32, {experts, rows / experts}));
+}
+
 LayerOptions layer_options_of(std::string_view call, const mxfp4_linear_options* given) {
   constexpr std::size_t first = offsetof(mxfp4_linear_options, in_place) + sizeof(std::int32_t);
   const mxfp4_linear_options known = known_part(call, "options", given, first);
@@ -134,8 +151,8 @@ LayerOptions layer_options_of(std::string_view call, const mxfp4_linear_options*
   return options;
 }
 
-ForwardArguments forward_arguments(std::string_view call, std::int64_t tokens, const Rows<const void*>& x,
-                                   const Rows<void*>& y, const mxfp4_forward_options* given) {
+ForwardArguments forward_arguments(std::string_view call, const Rows<const void*>& x, const Rows<void*>& y,
+                                   const mxfp4_forward_options* given) {
   constexpr std::size_t first = offsetof(mxfp4_forward_options, threads) + sizeof(std::int32_t);
   const mxfp4_forward_options known = known_part(call, "options", given, first);
   const ForwardOptions options{activation_of(call, known.activation), threads_of(call, known.threads)};
@@ -144,9 +161,9 @@ ForwardArguments forward_arguments(std::string_view call, std::int64_t tokens, c
   }
   const std::int64_t stride = known.x_stride == 0 ? x.columns : known.x_stride;
   const Dtype from = dtype_of(call, "x_dtype", x.dtype), to = dtype_of(call, "y_dtype", y.dtype);
-  require_at_least(call, "x", x.data, x.bytes, dense_bytes(call, from, tokens, x.columns, stride));
-  require_bytes(call, "y", y.data, y.bytes, dense_bytes(call, to, tokens, y.columns, y.columns));
-  return {{static_cast<const std::byte*>(x.data), from, {tokens, x.columns}, {stride, 1}}, to, options};
+  require_at_least(call, "x", x.data, x.bytes, dense_bytes(call, from, x.count, x.columns, stride));
+  require_bytes(call, "y", y.data, y.bytes, dense_bytes(call, to, y.count, y.columns, y.columns));
+  return {{static_cast<const std::byte*>(x.data), from, {x.count, x.columns}, {stride, 1}}, to, options};
 }
 
 }  // namespace mxfp4::capi

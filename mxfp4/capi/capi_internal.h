@@ -5,10 +5,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string>
 #include <string_view>
 
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/capi/mxfp4.h"
+#include "mxfp4/layer/expert_matrices.h"
 #include "mxfp4/layer/options.h"
 #include "mxfp4/tensor/mxfp4_tensor.h"
 #include "mxfp4/tensor/view.h"
@@ -59,6 +61,9 @@ int block_size_of(std::string_view call, std::int32_t block_size);
 std::size_t dense_bytes(std::string_view call, Dtype dtype, std::int64_t rows, std::int64_t columns,
                         std::int64_t stride);
 
+/// The values of a [rows, columns] array.
+std::size_t count_of(std::string_view call, std::int64_t rows, std::int64_t columns);
+
 /// Bytes of codes and scales of a matrix.
 struct Sizes {
   std::size_t codes = 0;
@@ -89,6 +94,16 @@ Struct known_part(std::string_view call, std::string_view name, const Struct* gi
 
 Mxfp4View view_of(std::string_view call, std::string_view name, const mxfp4_matrix* matrix);
 
+/// One projection of all experts, one below the other in a caller's arrays.
+struct Projection {
+  std::string_view name;
+  const mxfp4_matrix* matrix;
+  std::string bias_name;
+  const float* bias;
+  std::size_t bias_count;
+};
+ExpertMatrices matrices_of(std::string_view call, const Projection& given, std::int64_t experts);
+
 LayerOptions layer_options_of(std::string_view call, const mxfp4_linear_options* given);
 
 /// What a layer's forward() is called with.
@@ -100,12 +115,13 @@ struct ForwardArguments {
 /// A caller's array of rows.
 template <class Pointer>
 struct Rows {
+  std::int64_t count;
   std::int64_t columns;
   Pointer data;
   std::size_t bytes;
   mxfp4_dtype dtype;
 };
-ForwardArguments forward_arguments(std::string_view call, std::int64_t tokens, const Rows<const void*>& x,
-                                   const Rows<void*>& y, const mxfp4_forward_options* given);
+ForwardArguments forward_arguments(std::string_view call, const Rows<const void*>& x, const Rows<void*>& y,
+                                   const mxfp4_forward_options* given);
 
 }  // namespace mxfp4::capi

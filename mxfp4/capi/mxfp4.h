@@ -160,6 +160,31 @@ mxfp4_status mxfp4_linear_forward(const mxfp4_linear* layer, int64_t tokens, con
                                   mxfp4_dtype x_dtype, void* y, size_t y_bytes, mxfp4_dtype y_dtype,
                                   const mxfp4_forward_options* options);
 
+/// A Linear layer of each of E experts, for callers that put an expert together themselves.
+typedef struct mxfp4_expert_linear mxfp4_expert_linear;
+
+/// As mxfp4_linear_create(). The matrices of the experts, [N, K] each, stand one below the other in `weight`,
+/// [E * N, K]; biases are [E, N], or none (null and 0).
+mxfp4_status mxfp4_expert_linear_create(const mxfp4_matrix* weight, int64_t experts, const float* bias,
+                                        size_t bias_count, const mxfp4_linear_options* options,
+                                        mxfp4_expert_linear** layer);
+
+/// Null is fine. No call of the layer may be under way.
+void mxfp4_expert_linear_destroy(mxfp4_expert_linear* layer);
+
+int64_t mxfp4_expert_linear_count(const mxfp4_expert_linear* layer);    ///< E; 0 for null
+int64_t mxfp4_expert_linear_rows(const mxfp4_expert_linear* layer);     ///< N, the outputs; 0 for null
+int64_t mxfp4_expert_linear_columns(const mxfp4_expert_linear* layer);  ///< K, the inputs; 0 for null
+size_t mxfp4_expert_linear_memory(const mxfp4_expert_linear* layer);    ///< bytes that it owns; 0 for null
+
+/// y[t, s] = W[ids[t, s]] x + bias[ids[t, s]]; ids are [tokens, top_k], y is [tokens, top_k, N]. x has a row
+/// for each token (x_rows is tokens), or for each id (x_rows is tokens * top_k). An id of -1 gives zeros;
+/// another one that is not below E is refused. Otherwise as mxfp4_linear_forward().
+mxfp4_status mxfp4_expert_linear_gather(const mxfp4_expert_linear* layer, int64_t tokens, int32_t top_k,
+                                        const int32_t* ids, size_t id_count, int64_t x_rows, const void* x,
+                                        size_t x_bytes, mxfp4_dtype x_dtype, void* y, size_t y_bytes,
+                                        mxfp4_dtype y_dtype, const mxfp4_forward_options* options);
+
 /// The experts of a mixture, whose weights stay MXFP4:
 ///
 ///   gate = min(gate, limit), up = min(max(up, -limit), limit)
@@ -218,6 +243,27 @@ mxfp4_status mxfp4_experts_forward(const mxfp4_experts* experts, const mxfp4_exp
                                    void* y, size_t y_bytes, mxfp4_dtype y_dtype,
                                    const mxfp4_forward_options* options);
 
+/// The expert that every token goes through, beside those that are chosen (DeepSeek, Qwen2-MoE).
+typedef struct mxfp4_shared_expert mxfp4_shared_expert;
+
+/// As mxfp4_experts_create(), of one expert whose gate and up are apart. With `share`, [H], or none (null and
+/// 0), what it gives is multiplied by the sigmoid of share * x.
+mxfp4_status mxfp4_shared_expert_create(const mxfp4_expert_weights* weights, const float* share,
+                                        size_t share_count, const mxfp4_linear_options* options,
+                                        mxfp4_shared_expert** expert);
+
+/// Null is fine. No call of the expert may be under way.
+void mxfp4_shared_expert_destroy(mxfp4_shared_expert* expert);
+
+int64_t mxfp4_shared_expert_hidden(const mxfp4_shared_expert* expert);        ///< H; 0 for null
+int64_t mxfp4_shared_expert_intermediate(const mxfp4_shared_expert* expert);  ///< I; 0 for null
+size_t mxfp4_shared_expert_memory(const mxfp4_shared_expert* expert);  ///< bytes that it owns; 0 for null
+
+/// Adds to y, which is F32 and may be what mxfp4_experts_forward() has written, what becomes of x.
+mxfp4_status mxfp4_shared_expert_add(const mxfp4_shared_expert* expert, int64_t tokens, const void* x,
+                                     size_t x_bytes, mxfp4_dtype x_dtype, float* y, size_t y_bytes,
+                                     const mxfp4_forward_options* options);
+
 /// What logits are turned into before experts are chosen.
 enum {
   MXFP4_SOFTMAX = 0,       ///< gpt-oss, Mixtral, Qwen3-MoE
@@ -244,6 +290,44 @@ typedef struct mxfp4_route_options {
 mxfp4_status mxfp4_route(const void* logits, size_t logit_bytes, mxfp4_dtype dtype, int64_t tokens,
                          int64_t experts, int32_t top_k, const mxfp4_route_options* options, int32_t* ids,
                          size_t id_count, float* weights, size_t weight_count);
+
+/// An opened model: a directory, or a single file (.safetensors, .gguf, .uqff), in any layout that
+/// `mxfp4 inspect` reads. Only headers have been read; weights are read when a layer is made of them.
+typedef struct mxfp4_checkpoint mxfp4_checkpoint;
+
+/// *checkpoint is null after a failure; otherwise it is the caller's, until mxfp4_checkpoint_close().
+mxfp4_status mxfp4_checkpoint_open(const char* path, mxfp4_checkpoint** checkpoint);
+
+/// Null is fine. Layers that use its weights in place keep the files open as long as they need them.
+void mxfp4_checkpoint_close(mxfp4_checkpoint* checkpoint);
+
+/// The Linear layer of that name, "model.layers.0.self_attn.q_proj", with its bias if there is one; as
+/// mxfp4_linear_create(). Of a model in MXFP4 not every layer is: others are MXFP4_UNSUPPORTED.
+mxfp4_status mxfp4_linear_load(const mxfp4_checkpoint* checkpoint, const char* name,
+                               const mxfp4_linear_options* options, mxfp4_linear** layer);
+
+/// A whole mixture-of-experts layer: router, experts, and what the model has besides, such as shared experts.
+typedef struct mxfp4_mlp mxfp4_mlp;
+
+/// That of a decoder layer, from 0 on; as mxfp4_linear_create(). A layer without experts, as the first ones
+/// of DeepSeek-V3, is MXFP4_INVALID_ARGUMENT.
+mxfp4_status mxfp4_mlp_load(const mxfp4_checkpoint* checkpoint, int64_t layer,
+                            const mxfp4_linear_options* options, mxfp4_mlp** mlp);
+
+/// Null is fine. No call of the layer may be under way.
+void mxfp4_mlp_destroy(mxfp4_mlp* mlp);
+
+int64_t mxfp4_mlp_experts(const mxfp4_mlp* mlp);          ///< those that are chosen from; 0 for null
+int64_t mxfp4_mlp_hidden(const mxfp4_mlp* mlp);           ///< H, of x and y; 0 for null
+size_t mxfp4_mlp_memory(const mxfp4_mlp* mlp);            ///< bytes that it owns; 0 for null
+int32_t mxfp4_mlp_needs_token_ids(const mxfp4_mlp* mlp);  ///< 1: experts are found by token id; else 0
+
+/// x and y are [tokens, H], as of mxfp4_linear_forward(). token_ids has the id of every token in the
+/// vocabulary where they are needed, as in the first layers of DeepSeek-V4; otherwise it may be null and 0.
+mxfp4_status mxfp4_mlp_forward(const mxfp4_mlp* mlp, int64_t tokens, const int32_t* token_ids,
+                               size_t token_id_count, const void* x, size_t x_bytes, mxfp4_dtype x_dtype,
+                               void* y, size_t y_bytes, mxfp4_dtype y_dtype,
+                               const mxfp4_forward_options* options);
 
 #ifdef __cplusplus
 }  // extern "C"

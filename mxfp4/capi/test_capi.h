@@ -34,6 +34,18 @@ static inline float number(int64_t i) {
   return (float)((i * 37 + i / 11) % 25 - 12) / 2.0f;
 }
 
+/// Quantises the weight, reads it back, and says where it is. Codes and scales have room for them.
+static inline mxfp4_matrix quantised(float* weight, int64_t rows, int64_t columns, uint8_t* codes,
+                                     uint8_t* scales) {
+  mxfp4_matrix m = {.size = sizeof m, .codes = codes, .scales = scales, .rows = rows, .columns = columns};
+  const size_t bytes = (size_t)(rows * columns) * sizeof(float);
+  WORKS(mxfp4_sizes(rows, columns, 32, &m.code_bytes, &m.scale_bytes));
+  WORKS(mxfp4_quantize(weight, bytes, MXFP4_F32, rows, columns, NULL, codes, m.code_bytes, scales,
+                       m.scale_bytes, NULL));
+  WORKS(mxfp4_dequantize(&m, weight, bytes, MXFP4_F32, 1));
+  return m;
+}
+
 /// The upper half of an F32, which is the same number in BF16 if the lower one is 0.
 static inline uint16_t bf16_of(float x) {
   uint32_t bits;

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
 #include "mxfp4/base/fail_internal.h"
+#include "mxfp4/layer/experts.h"
 #include "mxfp4/layer/options.h"
 #include "mxfp4/layer/workspace_internal.h"
 #include "mxfp4/tensor/shape.h"
@@ -33,6 +35,12 @@ inline void check_place(const char* who, const DenseView& x, const DeviceQueue* 
          to_string(x.device), to_string(device));
   }
   if (queue != nullptr) check_queue(who, *queue, weights);
+}
+
+inline void check_unit(const char* who, const GatedUnit& unit) {
+  if (std::isfinite(unit.alpha) && std::isfinite(unit.beta) && unit.limit >= 0) return;
+  fail(ErrorCode::invalid_argument, "{}: a gated unit with alpha {}, beta {}, limit {}", who, unit.alpha,
+       unit.beta, unit.limit);
 }
 
 /// x is [..., columns], and such as dense_view() makes, whatever the strides.

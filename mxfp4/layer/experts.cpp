@@ -293,11 +293,7 @@ Experts::Experts(const ExpertWeights& weights, const LayerOptions& options)
   if (s.unit.size() != 1 && s.unit.size() != experts) {
     fail(ErrorCode::invalid_argument, "{}: {} gated units for {} experts", kWho, s.unit.size(), experts);
   }
-  for (const GatedUnit& unit : s.unit) {
-    if (std::isfinite(unit.alpha) && std::isfinite(unit.beta) && unit.limit >= 0) continue;
-    fail(ErrorCode::invalid_argument, "{}: a gated unit with alpha {}, beta {}, limit {}", kWho, unit.alpha,
-         unit.beta, unit.limit);
-  }
+  for (const GatedUnit& unit : s.unit) check_unit(kWho, unit);
   s.move_to(options);
 }
 

@@ -62,6 +62,7 @@ SharedExpert::SharedExpert(Projection gate, Projection up, Projection down, cons
       share_(std::move(share)) {
   check_shape("gate", shape_of(gate_), {intermediate(), hidden()});
   check_shape("up", shape_of(up_), {intermediate(), hidden()});
+  check_unit(kWho, unit_);
   if (share_) check_shape("share", {share_->rows(), share_->columns()}, {1, hidden()});
 }
 

@@ -20,7 +20,7 @@ class SharedExpert {
   /// MXFP4, or what a quantiser has kept.
   using Projection = std::variant<Linear, DenseLinear>;
 
-  /// Throws Error invalid_argument for shapes that do not fit each other.
+  /// Throws Error invalid_argument for shapes that do not fit each other, and a unit as Experts does.
   SharedExpert(Projection gate, Projection up, Projection down, const GatedUnit& unit,
                std::optional<DenseLinear> share = {});
 

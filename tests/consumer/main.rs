@@ -1,5 +1,6 @@
 // The library from Rust, without a crate: the C interface is declared here as mxfp4/capi/mxfp4.h has it. Prints what
-// main.cpp prints, then a Linear layer's outputs, and what a wrong call is told, on this thread and on another one.
+// main.cpp prints, then the outputs of a Linear layer and of the first mixture of experts in the checkpoint that the argument
+// names, and what a wrong call is told, on this thread and on another one.
 use std::ffi::{c_char, c_void, CStr, CString};
 use std::mem::{size_of, size_of_val};
 use std::ptr::{null, null_mut};
@@ -82,6 +83,25 @@ extern "C" {
     fn mxfp4_linear_forward(
         layer: *const c_void,
         tokens: i64,
+        x: *const c_void,
+        x_bytes: usize,
+        x_dtype: i32,
+        y: *mut c_void,
+        y_bytes: usize,
+        y_dtype: i32,
+        options: *const ForwardOptions,
+    ) -> i32;
+    fn mxfp4_checkpoint_open(path: *const c_char, checkpoint: *mut *mut c_void) -> i32;
+    fn mxfp4_checkpoint_close(checkpoint: *mut c_void);
+    fn mxfp4_mlp_load(checkpoint: *const c_void, layer: i64, options: *const c_void, mlp: *mut *mut c_void) -> i32;
+    fn mxfp4_mlp_destroy(mlp: *mut c_void);
+    fn mxfp4_mlp_experts(mlp: *const c_void) -> i64;
+    fn mxfp4_mlp_hidden(mlp: *const c_void) -> i64;
+    fn mxfp4_mlp_forward(
+        mlp: *const c_void,
+        tokens: i64,
+        token_ids: *const i32,
+        token_id_count: usize,
         x: *const c_void,
         x_bytes: usize,
         x_dtype: i32,
@@ -202,6 +222,39 @@ impl Drop for Linear {
     }
 }
 
+struct Mlp(*mut c_void);
+
+impl Mlp {
+    fn load(path: &str, layer: i64) -> Result<Self, String> {
+        let path = CString::new(path).unwrap();
+        let (mut checkpoint, mut mlp) = (null_mut(), null_mut());
+        check(unsafe { mxfp4_checkpoint_open(path.as_ptr(), &mut checkpoint) })?;
+        let status = unsafe { mxfp4_mlp_load(checkpoint, layer, null(), &mut mlp) };
+        unsafe { mxfp4_checkpoint_close(checkpoint) };
+        check(status).map(|()| Mlp(mlp))
+    }
+
+    fn hidden(&self) -> usize {
+        unsafe { mxfp4_mlp_hidden(self.0) as usize }
+    }
+
+    fn forward(&self, x: &[f32]) -> Result<Vec<f32>, String> {
+        let mut y = vec![0.0f32; x.len()];
+        let (tokens, bytes) = ((x.len() / self.hidden()) as i64, size_of_val(x));
+        check(unsafe {
+            let (from, to) = (x.as_ptr().cast(), y.as_mut_ptr().cast());
+            mxfp4_mlp_forward(self.0, tokens, null(), 0, from, bytes, F32, to, bytes, F32, null())
+        })?;
+        Ok(y)
+    }
+}
+
+impl Drop for Mlp {
+    fn drop(&mut self) {
+        unsafe { mxfp4_mlp_destroy(self.0) }
+    }
+}
+
 fn main() -> Result<(), String> {
     let mut x = [0.25f32; 64];
     x[0] = 4.0;
@@ -216,6 +269,13 @@ fn main() -> Result<(), String> {
     let layer = Linear::new(&vector, &[0.5])?;
     println!("{:?}", layer.forward(&[1.0; 128], 2)?);
 
+    let model = std::env::args().nth(1).expect("a checkpoint");
+    let mlp = Mlp::load(&model, 0)?;
+    let y = mlp.forward(&vec![1.0; 2 * mlp.hidden()])?;
+    let (first, second) = y.split_at(mlp.hidden());
+    println!("{} experts, {}", unsafe { mxfp4_mlp_experts(mlp.0) }, first == second && first.iter().any(|v| *v != 0.0));
+
+    println!("{}", Mlp::load(&model, 3).err().unwrap().rsplit(": ").next().unwrap());
     println!("{}", layer.forward(&[1.0; 127], 2).unwrap_err());
     println!("{}", Quantized::new(&[f32::NAN; 32], 1, 32, "mxfp4").err().unwrap());
     println!("{}", Quantized::new(&x, 1, 64, "best").err().unwrap().split(';').next().unwrap());
