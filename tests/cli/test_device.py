@@ -56,3 +56,33 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_written(mxfp4,
 def test_a_name_that_is_no_device_is_refused(mxfp4, tmp_path):
     assert "'gpu' is no device" in mxfp4("quantize", "a", "b", "--device", "gpu", status=2, cwd=tmp_path).err
     assert "MXFP4_DEVICE: 'gpu' is no device" in mxfp4("info", env={"MXFP4_DEVICE": "gpu"}, status=2).err
+
+
+@pytest.fixture(params=["no loader", "no driver"])
+def without_vulkan(request, tmp_path, device):
+    """The environment of a process to which a machine without Vulkan's loader, or its drivers, is shown."""
+    if not device.startswith("vulkan"):
+        pytest.skip(f"the device is {device}")
+    if request.param == "no driver":
+        nowhere = str(tmp_path / "nowhere.json")
+        return {"VK_DRIVER_FILES": nowhere, "VK_ICD_FILENAMES": nowhere}, "vulkan: no "
+    (tmp_path / "libraries").mkdir()
+    (tmp_path / "libraries" / "libvulkan.so.1").touch()  # found first, and no library
+    return {"LD_LIBRARY_PATH": str(tmp_path / "libraries")}, "vulkan: no loader: "
+
+
+def test_without_vulkan_the_processor_computes_and_info_says_why(mxfp4, tmp_path, without_vulkan):
+    env, why = without_vulkan
+    info = mxfp4.json("info", env=env)
+    assert info["device"] == "cpu"
+    assert not [device for device in info["devices"] if device["device"].startswith("vulkan")]
+    reasons = [reason for reason in info["why_no_devices"] if reason.startswith(why)]
+    assert len(reasons) == 1
+    assert f"none of {reasons[0]}" in mxfp4("info", env=env).out
+    mxfp4("synth", tmp_path / "model", "--like", "tiny")
+    mxfp4("quantize", tmp_path / "model", tmp_path / "with")
+    mxfp4("quantize", tmp_path / "model", tmp_path / "without", env=env)
+    assert tree_bytes(tmp_path / "with") == tree_bytes(tmp_path / "without")
+    refused = mxfp4.json("quantize", tmp_path / "model", tmp_path / "out", "--device", "vulkan", env=env, status=2)
+    assert refused["error"]["message"].startswith(why)
+    assert not (tmp_path / "out").exists()

@@ -73,7 +73,7 @@ void Instance::release() noexcept {
 
 void Instance::open_loader() {
   library_ = dlopen(kLoader, RTLD_NOW | RTLD_LOCAL);
-  if (library_ == nullptr) fail(ErrorCode::unsupported, "vulkan: {} is not installed", kLoader);
+  if (library_ == nullptr) fail(ErrorCode::unsupported, "vulkan: no loader: {}", dlerror());
   find_ = reinterpret_cast<PFN_vkGetInstanceProcAddr>(dlsym(library_, "vkGetInstanceProcAddr"));
   if (find_ == nullptr) fail(ErrorCode::unsupported, "vulkan: {} is no loader of Vulkan", kLoader);
 #define MXFP4_VK_GLOBAL(name) api_.name = reinterpret_cast<PFN_vk##name>(find_(VK_NULL_HANDLE, "vk" #name));

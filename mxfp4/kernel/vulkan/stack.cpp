@@ -33,18 +33,17 @@ struct RangeRows {
   }
   std::size_t first_block(std::size_t row) const { return (range.first_row + row % range.rows) * blocks; }
   std::size_t count() const { return range.experts * range.rows; }
-};
 
-/// What was read of a range is not needed any more.
-void done_with(const DeviceMatrices& matrices, const WeightRange& range, std::size_t blocks) {
-  if (!matrices.done_with) return;
-  for (std::size_t e = range.first_expert; e < range.first_expert + range.experts; ++e) {
-    const Mxfp4View& matrix = matrices.matrices[e];
-    const std::size_t first = range.first_row * blocks, count = range.rows * blocks;
-    matrices.done_with({matrix.codes + first * kCodeBytes, count * kCodeBytes});
-    matrices.done_with({matrix.scales + first, count});
+  /// Codes or scales of rows [first, first + count), `each` bytes a block, will not be read again.
+  void done(const std::uint8_t* Mxfp4View::*bytes, std::size_t each, std::size_t first,
+            std::size_t count) const {
+    if (!from.done_with) return;
+    for (std::size_t row = first, next; row < first + count; row = next) {
+      next = std::min(first + count, (row / range.rows + 1) * range.rows);  // as far as its matrix goes
+      from.done_with({matrix(row).*bytes + first_block(row) * each, (next - row) * blocks * each});
+    }
   }
-}
+};
 
 }  // namespace
 
@@ -102,6 +101,7 @@ Stack::Stack(Gpu& gpu, const DeviceMatrices& matrices)
             }
             std::memset(memory + from_blocks * kCodeBytes, 0, (blocks - from_blocks) * kCodeBytes);
           }
+          from.done(&Mxfp4View::codes, kCodeBytes, first, count);
         });
     uploader.upload(part.scales, from.count(), blocks,
                     [&](std::byte* memory, std::size_t first, std::size_t count) {
@@ -111,8 +111,8 @@ Stack::Stack(Gpu& gpu, const DeviceMatrices& matrices)
                         }
                         std::memset(memory + from_blocks, 0, blocks - from_blocks);
                       }
+                      from.done(&Mxfp4View::scales, 1, first, count);
                     });
-    done_with(matrices, range, from_blocks);
     parts.push_back(std::move(part));
   }
   bias = gpu.memory().buffer(matrices.bias.size_bytes(), Place::device);
