@@ -135,8 +135,8 @@ struct DeviceList {
 DeviceList list_devices();
 
 /// cpu_ops().quantize and dequantize on the device of the context, if it names one that has kernels for this:
-/// else, since bytes are the same everywhere, on the processor. Statistics are the processor's, which then
-/// quantises as well: Error device if the bytes differ. Throw what compute_device() and the device do.
+/// else, since bytes are the same everywhere, on the processor. Statistics are the processor's, of the bytes
+/// that have come back. Throw what compute_device() and the device do.
 std::size_t quantize_on(const Context& context, const QuantizeArgs& args);
 void dequantize_on(const Context& context, const DequantizeArgs& args);
 

@@ -1,4 +1,3 @@
-#include <cstring>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -57,22 +56,9 @@ std::unique_ptr<DeviceQueue> open_queue(const Device& device, void* stream) {
 
 std::size_t quantize_on(const Context& context, const QuantizeArgs& args) {
   if (context.device.is_cpu() || !ComputeDevice::quantizes(args)) return cpu_ops(context.isa).quantize(args);
-  ComputeDevice& device = compute_device(context.device);
-  const std::size_t refused = device.quantize(args);
+  const std::size_t refused = compute_device(context.device).quantize(args);
   if (args.stats == nullptr || refused != kNone) return refused;
-  const auto size = static_cast<std::size_t>(args.block_size);
-  const std::size_t blocks = args.rows * ((args.columns + size - 1) / size);
-  std::vector<std::uint8_t> codes(blocks * size / 2), scales(blocks);
-  QuantizeArgs here = args;
-  here.codes = codes.data();
-  here.scales = scales.data();
-  here.streaming = false;
-  cpu_ops(context.isa).quantize(here);
-  if (std::memcmp(scales.data(), args.scales, scales.size()) != 0 ||
-      std::memcmp(codes.data(), args.codes, codes.size()) != 0) {
-    fail(ErrorCode::device, "{}: {} quantises to other bytes than the processor", to_string(context.device),
-         device.name());
-  }
+  cpu_ops(context.isa).measure(args);
   return kNone;
 }
 

@@ -76,6 +76,9 @@ struct Ops {
   /// Under NonFinite::error, the index r * columns + c of the first element refused; otherwise kNone. After a
   /// refusal output and statistics are unspecified.
   std::size_t (*quantize)(const QuantizeArgs&) noexcept;
+  /// The statistics alone, bit for bit, where codes and scales are what quantize() has for these arguments,
+  /// without reference or importance, and nothing is refused.
+  void (*measure)(const QuantizeArgs&) noexcept;
   void (*dequantize)(const DequantizeArgs&) noexcept;
   /// Reads and writes and computes nothing: the time that memory alone would take.
   void (*stream)(const StreamArgs&) noexcept;

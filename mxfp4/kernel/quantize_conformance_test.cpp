@@ -31,15 +31,27 @@ std::vector<std::uint8_t> references_near(const std::vector<std::uint8_t>& scale
   return references;
 }
 
+void expect_same_counts(const ErrorStats& result, const ErrorStats& expected) {
+  EXPECT_EQ(result.elements, expected.elements);
+  EXPECT_EQ(result.blocks, expected.blocks);
+  EXPECT_EQ(result.lossless_blocks, expected.lossless_blocks);
+  EXPECT_EQ(result.saturated, expected.saturated);
+  EXPECT_EQ(result.scales, expected.scales);
+}
+
 void expect_equal(const Quantized& result, const Quantized& expected) {
   EXPECT_EQ(result.scales, expected.scales);
   EXPECT_EQ(result.codes, expected.codes);
   EXPECT_EQ(result.refused, expected.refused);
-  EXPECT_EQ(result.stats.elements, expected.stats.elements);
-  EXPECT_EQ(result.stats.blocks, expected.stats.blocks);
-  EXPECT_EQ(result.stats.lossless_blocks, expected.stats.lossless_blocks);
-  EXPECT_EQ(result.stats.saturated, expected.stats.saturated);
-  EXPECT_EQ(result.stats.scales, expected.stats.scales);
+  expect_same_counts(result.stats, expected.stats);
+}
+
+/// Statistics of bytes that are there have the bits of those that quantising to them has.
+void expect_measured(const Ops& ops, const QuantizeArgs& args, const Quantized& bytes) {
+  const ErrorStats stats = measured(ops, args, bytes);
+  expect_same_counts(stats, bytes.stats);
+  EXPECT_EQ(stats.signal, bytes.stats.signal);
+  EXPECT_EQ(stats.noise, bytes.stats.noise);
 }
 
 class QuantizeConformance : public Conformance {
@@ -56,6 +68,11 @@ class QuantizeConformance : public Conformance {
       const Quantized scalar = quantized(cpu_ops(Isa::scalar), args);
       EXPECT_EQ(result.stats.signal, scalar.stats.signal);
       EXPECT_EQ(result.stats.noise, scalar.stats.noise);
+
+      if (with_reference == 0 && args.importance.values == nullptr && result.refused == kNone) {
+        expect_measured(ops(), args, result);
+        expect_measured(reference_ops(), args, expected);
+      }
 
       const Quantized silent = quantized(ops(), args, false);
       EXPECT_EQ(silent.codes, expected.codes);
@@ -189,6 +206,7 @@ TEST_P(QuantizeConformance, QuantizesWithEveryPresetAsTheScalarTruthDoes) {
       QuantizeArgs args{x.data(), dtype, kBlocks, 32, 32, preset.recipe};
       args.recipe.nonfinite = NonFinite::nan_block;  // what overflows in bf16
       const Quantized result = quantized(ops(), args);
+      expect_measured(ops(), args, result);
       for (std::size_t b = 0; b < kBlocks; ++b) {
         float elements[32];
         for (std::size_t k = 0; k < 32; ++k) {
@@ -244,6 +262,20 @@ TEST_P(QuantizeConformance, AgreesOnBlocksThatAreNearATieBetweenScales) {
     ASSERT_EQ(result.scales, expected.scales) << "seed 29, block " << i;
     ASSERT_EQ(result.codes, expected.codes) << "seed 29, block " << i;
   }
+}
+
+TEST_P(QuantizeConformance, MeasuresTheBytesThatAreThere) {
+  Random random(47);
+  Unaligned x = make_rows(Dtype::f32, 20, 50, 32, true, random);
+  const QuantizeArgs args{x.data(), Dtype::f32, 20, 50, 32, {}};
+  Quantized bytes = quantized(ops(), args);
+  for (std::uint8_t& byte : bytes.scales) byte = 254;
+  EXPECT_EQ(measured(ops(), args, bytes).scales[254], 40u);
+  for (std::uint8_t& byte : bytes.scales) byte = 127;
+  for (std::uint8_t& code : bytes.codes) code = 0;
+  const ErrorStats zeros = measured(ops(), args, bytes);
+  EXPECT_EQ(zeros.noise, zeros.signal);
+  EXPECT_EQ(zeros.signal, bytes.stats.signal);
 }
 
 TEST_P(QuantizeConformance, WritesNothingForNoElements) {

@@ -29,4 +29,14 @@ inline Quantized quantized(const Ops& ops, QuantizeArgs args, bool with_stats = 
   return result;
 }
 
+/// What `ops` measures of bytes that are there.
+inline ErrorStats measured(const Ops& ops, QuantizeArgs args, Quantized bytes) {
+  ErrorStats stats;
+  args.codes = bytes.codes.data();
+  args.scales = bytes.scales.data();
+  args.stats = &stats;
+  ops.measure(args);
+  return stats;
+}
+
 }  // namespace mxfp4::kernel

@@ -83,6 +83,6 @@ def test_without_vulkan_the_processor_computes_and_info_says_why(mxfp4, tmp_path
     mxfp4("quantize", tmp_path / "model", tmp_path / "with")
     mxfp4("quantize", tmp_path / "model", tmp_path / "without", env=env)
     assert tree_bytes(tmp_path / "with") == tree_bytes(tmp_path / "without")
-    refused = mxfp4.json("quantize", tmp_path / "model", tmp_path / "out", "--device", "vulkan", env=env, status=2)
+    refused = mxfp4.json("quantize", tmp_path / "model", tmp_path / "out", "--device", "vulkan", env=env, status=3)
     assert refused["error"]["message"].startswith(why)
     assert not (tmp_path / "out").exists()

@@ -8,6 +8,6 @@
 
 namespace mxfp4::kernel {
 
-const Ops avx2::kOps = {quantize<Avx2>, dequantize<Avx2>, stream<Avx2>};
+const Ops avx2::kOps = {quantize<Avx2>, measure<Avx2>, dequantize<Avx2>, stream<Avx2>};
 
 }  // namespace mxfp4::kernel

@@ -8,6 +8,6 @@
 
 namespace mxfp4::kernel {
 
-const Ops avx512::kOps = {quantize<Avx512>, dequantize<Avx512>, stream<Avx512>};
+const Ops avx512::kOps = {quantize<Avx512>, measure<Avx512>, dequantize<Avx512>, stream<Avx512>};
 
 }  // namespace mxfp4::kernel

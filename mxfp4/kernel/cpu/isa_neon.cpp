@@ -8,6 +8,6 @@
 
 namespace mxfp4::kernel {
 
-const Ops neon::kOps = {quantize<Neon>, dequantize<Neon>, stream<Neon>};
+const Ops neon::kOps = {quantize<Neon>, measure<Neon>, dequantize<Neon>, stream<Neon>};
 
 }  // namespace mxfp4::kernel

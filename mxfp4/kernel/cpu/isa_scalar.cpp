@@ -8,6 +8,6 @@
 
 namespace mxfp4::kernel {
 
-const Ops scalar::kOps = {quantize<Scalar>, dequantize<Scalar>, stream<Scalar>};
+const Ops scalar::kOps = {quantize<Scalar>, measure<Scalar>, dequantize<Scalar>, stream<Scalar>};
 
 }  // namespace mxfp4::kernel

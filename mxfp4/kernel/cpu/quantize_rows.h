@@ -19,7 +19,9 @@ struct Blocks {
   std::uint8_t* scales;
 };
 
-template <class I, class Element>
+/// With kGiven, codes and scales are there, and only statistics are to be had: those that quantising to them
+/// has.
+template <class I, class Element, bool kGiven = false>
 class RowQuantizer {
   using Stored = typename StoredAs<Element>::Type;
 
@@ -81,10 +83,17 @@ class RowQuantizer {
       std::memcpy(x + i * kBlockBytes<Element>, blocks.x + (b + i) * size * sizeof(typename Element::Raw),
                   n * sizeof(typename Element::Raw));
     }
+    if (kGiven) {
+      std::memcpy(scales, blocks.scales + b, count);
+      std::memset(codes, 0, sizeof codes);
+      for (std::size_t i = 0; i < count; ++i)
+        std::memcpy(codes + i * 16, blocks.codes + (b + i) * size / 2, size / 2);
+    }
     if (blocks.reference != nullptr) std::memcpy(reference, blocks.reference + b, count);
     const std::size_t refused = quantize_groups<false>(
         {x, blocks.reference == nullptr ? nullptr : reference, codes, scales}, 1, static_cast<int>(count));
     if (refused != kNone) return refused / 32 * size + refused % 32;
+    if (kGiven) return kNone;
     std::memcpy(blocks.scales + b, scales, count);
     for (std::size_t i = 0; i < count; ++i)
       std::memcpy(blocks.codes + (b + i) * size / 2, codes + i * 16, size / 2);
@@ -98,17 +107,21 @@ class RowQuantizer {
     constexpr std::size_t kGroupBytes = kGroup * kBlockBytes<Element>;
     const QuantizePlan plan = plan_;
     Maxima<I, Element> maxima;
-    if (groups > 0) {
-      for (int i = 0; i < kGroup; ++i) maxima.take(blocks.x, i);
-    }
+    const auto take_maxima = [&](const std::byte* x) {
+      for (int i = 0; i < kGroup; ++i) maxima.take(x, i);
+    };
+    if (groups > 0 && !kGiven) take_maxima(blocks.x);
     for (std::size_t g = 0; g < groups; ++g) {
       const Blocks here = {blocks.x + g * kGroupBytes, blocks.reference, blocks.codes + g * kGroup * 16,
                            blocks.scales + g * kGroup};
+      if (kGiven) take_maxima(here.x);
       Group<I> group = choose_bytes<I, Element>(I::maxima(maxima.partial), plan);
-      if (plan.optimal) search<I, Element>(here.x, group);
+      if (plan.optimal && !kGiven) search<I, Element>(here.x, group);
       if (plan.zero_mask != 0) look_for_zeros<I, Element>(here.x, plan, group);
-      encode<I, Element, kStreaming>(here.x, g + 1 < groups ? here.x + kGroupBytes : here.x, plan, group.byte,
-                                     maxima, here.codes, here.scales);
+      if (!kGiven) {
+        encode<I, Element, kStreaming>(here.x, g + 1 < groups ? here.x + kGroupBytes : here.x, plan,
+                                       group.byte, maxima, here.codes, here.scales);
+      }
       if (group.ordinary == 0xFFFF && !read_again()) continue;
       const std::size_t refused =
           finish({here.x, blocks.reference == nullptr ? nullptr : blocks.reference + g * kGroup, here.codes,
@@ -136,12 +149,15 @@ class RowQuantizer {
         continue;
       }
       float x[32];
-      read_block<Element>(block, x);
-      for (int k = 0; k < 32; ++k) {
-        if (refuses(args_.recipe, x[k])) return static_cast<std::size_t>(i * 32 + k);
+      if (!kGiven) {
+        read_block<Element>(block, x);
+        for (int k = 0; k < 32; ++k) {
+          if (refuses(args_.recipe, x[k])) return static_cast<std::size_t>(i * 32 + k);
+        }
+        byte =
+            quantize_odd_block(x, args_.dtype, args_.recipe,
+                               blocks.reference == nullptr ? nullptr : blocks.reference + i, nullptr, codes);
       }
-      byte = quantize_odd_block(x, args_.dtype, args_.recipe,
-                                blocks.reference == nullptr ? nullptr : blocks.reference + i, nullptr, codes);
       if (args_.stats != nullptr) {
         read_block<Stored>(block, x);
         sums_.add_odd(x, byte, codes);
@@ -155,20 +171,25 @@ class RowQuantizer {
   BlockSums sums_ = {};
 };
 
-template <class I, class Element>
+template <class I, class Element, bool kGiven>
 std::size_t quantize(const QuantizeArgs& args) noexcept {
-  return args.importance.values == nullptr ? RowQuantizer<I, Element>(args).run()
-                                           : quantize_weighted<Element>(args);
+  return kGiven || args.importance.values == nullptr ? RowQuantizer<I, Element, kGiven>(args).run()
+                                                     : quantize_weighted<Element>(args);
+}
+
+template <class I, bool kGiven = false>
+std::size_t quantize(const QuantizeArgs& args) noexcept {
+  if (args.dtype == Dtype::bf16) return quantize<I, Bf16, kGiven>(args);
+  if (args.recipe.through_bf16) {
+    return args.dtype == Dtype::f32 ? RowQuantizer<I, ThroughBf16<F32>, kGiven>(args).run()
+                                    : RowQuantizer<I, ThroughBf16<F16>, kGiven>(args).run();
+  }
+  return args.dtype == Dtype::f32 ? quantize<I, F32, kGiven>(args) : quantize<I, F16, kGiven>(args);
 }
 
 template <class I>
-std::size_t quantize(const QuantizeArgs& args) noexcept {
-  if (args.dtype == Dtype::bf16) return quantize<I, Bf16>(args);
-  if (args.recipe.through_bf16) {
-    return args.dtype == Dtype::f32 ? RowQuantizer<I, ThroughBf16<F32>>(args).run()
-                                    : RowQuantizer<I, ThroughBf16<F16>>(args).run();
-  }
-  return args.dtype == Dtype::f32 ? quantize<I, F32>(args) : quantize<I, F16>(args);
+void measure(const QuantizeArgs& args) noexcept {
+  quantize<I, true>(args);
 }
 
 }  // namespace

@@ -227,6 +227,17 @@ struct Totals {
   }
 };
 
+/// What stands there already.
+Block given_block(const QuantizeArgs& args, std::size_t index) {
+  const std::size_t size = static_cast<std::size_t>(args.block_size);
+  Block block{args.scales[index], {}};
+  for (std::size_t i = 0; i < size; ++i) {
+    block.codes[i] = nibble(args.codes + index * size / 2, i, NibbleOrder::interleaved);
+  }
+  return block;
+}
+
+template <bool kGiven>
 std::size_t quantize(const QuantizeArgs& args) noexcept {
   const std::size_t size = static_cast<std::size_t>(args.block_size);
   const std::size_t blocks = (args.columns + size - 1) / size;
@@ -246,7 +257,9 @@ std::size_t quantize(const QuantizeArgs& args) noexcept {
       while (x.count < args.block_size) x.add(0.0, 0.0);
       const std::size_t index = row * blocks + b;
       const Block block =
-          quantize_block(x, args.recipe, args.reference == nullptr ? nullptr : args.reference + index);
+          kGiven
+              ? given_block(args, index)
+              : quantize_block(x, args.recipe, args.reference == nullptr ? nullptr : args.reference + index);
       args.scales[index] = static_cast<std::uint8_t>(block.byte);
       for (std::size_t i = 0; i < size; i += 2) {
         args.codes[(index * size + i) / 2] = pack_nibbles(static_cast<std::uint8_t>(block.codes[i]),
@@ -261,6 +274,10 @@ std::size_t quantize(const QuantizeArgs& args) noexcept {
     args.stats->add(totals.counts);
   }
   return kNone;
+}
+
+void measure(const QuantizeArgs& args) noexcept {
+  quantize<true>(args);
 }
 
 void dequantize(const DequantizeArgs& args) noexcept {
@@ -292,7 +309,7 @@ void stream(const StreamArgs& args) noexcept {
 }  // namespace
 
 const Ops& reference_ops() noexcept {
-  static constexpr Ops kOps = {quantize, dequantize, stream};
+  static constexpr Ops kOps = {quantize<false>, measure, dequantize, stream};
   return kOps;
 }
 
