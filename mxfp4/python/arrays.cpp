@@ -103,9 +103,10 @@ Mxfp4View mxfp4_view(std::string_view what, const Bytes& codes, const Bytes& sca
   return view;
 }
 
-Context context_of(int threads) {
+Context context_of(int threads, std::string_view device) {
   if (threads < 0) fail(ErrorCode::invalid_argument, "threads is {}, below 0", threads);
   Context context;
+  if (!device.empty()) context.device = parse_device(device);
   if (threads > 0) context.threads = std::min(threads, context.threads);
   return context;
 }

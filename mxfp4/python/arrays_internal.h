@@ -52,8 +52,9 @@ Dtype dtype_named(std::string_view what, std::string_view name);
 Mxfp4View mxfp4_view(std::string_view what, const Bytes& codes, const Bytes& scales, Shape shape,
                      int block_size);
 
-/// A context of `threads` threads; 0: all that this process may use.
-Context context_of(int threads);
+/// A context of `threads` threads; 0: all that this process may use. On the device of that name; "": on the
+/// one that MXFP4_DEVICE names.
+Context context_of(int threads, std::string_view device = {});
 
 /// Calls step(begin, end) without the GIL on ranges that make up [0, count), `most` of them at a time.
 /// Between two of them Python sees its signals: that is how Ctrl-C ends a long call.

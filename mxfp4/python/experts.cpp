@@ -57,7 +57,7 @@ ExpertMatrices matrices_of(std::string_view what, const Stack& stack, std::vecto
 
 /// One projection of gate and up, their rows alternating or one behind the other; or two.
 ExpertsHolder make_experts(const std::vector<Stack>& gates, const Stack& down, bool interleaved, float alpha,
-                           float beta, float limit, bool pack, int threads) {
+                           float beta, float limit, bool pack, int threads, std::string_view device) {
   ExpertWeights weights;
   Kept kept;
   weights.down = matrices_of("Experts: down", down, kept.bytes);
@@ -75,7 +75,7 @@ ExpertsHolder make_experts(const std::vector<Stack>& gates, const Stack& down, b
     }
   }
   weights.unit = {GatedUnit{alpha, beta, limit}};
-  const LayerOptions options = layer_options(pack, threads);
+  const LayerOptions options = layer_options(pack, threads, device);
   auto experts = [&] {
     const nb::gil_scoped_release release;
     return Experts(weights, options);
@@ -86,8 +86,8 @@ ExpertsHolder make_experts(const std::vector<Stack>& gates, const Stack& down, b
 
 template <class Layer>
 Holder<Layer> load(const CheckpointFile& file, std::int64_t number, bool pack, int threads,
-                   Layer (*loader)(const Checkpoint&, std::int64_t, LayerOptions)) {
-  const LayerOptions options = layer_options(pack, threads);
+                   std::string_view device, Layer (*loader)(const Checkpoint&, std::int64_t, LayerOptions)) {
+  const LayerOptions options = layer_options(pack, threads, device);
   auto layer = [&] {
     const nb::gil_scoped_release release;
     return loader(*file.checkpoint, number, options);
@@ -180,18 +180,19 @@ void bind_experts(nb::module_& m) {
       .def(
           "__init__",
           [](ExpertsHolder* self, const std::vector<Stack>& gates, const Stack& down, bool interleaved,
-             float alpha, float beta, float limit, bool pack, int threads) {
-            new (self)
-                ExpertsHolder(make_experts(gates, down, interleaved, alpha, beta, limit, pack, threads));
+             float alpha, float beta, float limit, bool pack, int threads, std::string_view device) {
+            new (self) ExpertsHolder(
+                make_experts(gates, down, interleaved, alpha, beta, limit, pack, threads, device));
           },
           nb::arg("gates").noconvert(), nb::arg("down").noconvert(), nb::arg("interleaved"), nb::arg("alpha"),
-          nb::arg("beta"), nb::arg("limit"), nb::arg("pack"), nb::arg("threads"))
+          nb::arg("beta"), nb::arg("limit"), nb::arg("pack"), nb::arg("threads"), nb::arg("device"))
       .def_static(
           "load",
-          [](const CheckpointFile& file, std::int64_t layer, bool pack, int threads) {
-            return load<Experts>(file, layer, pack, threads, &job::load_experts);
+          [](const CheckpointFile& file, std::int64_t layer, bool pack, int threads,
+             std::string_view device) {
+            return load<Experts>(file, layer, pack, threads, device, &job::load_experts);
           },
-          nb::arg("checkpoint"), nb::arg("layer"), nb::arg("pack"), nb::arg("threads"))
+          nb::arg("checkpoint"), nb::arg("layer"), nb::arg("pack"), nb::arg("threads"), nb::arg("device"))
       .def("forward", &forward_experts, nb::arg("x"), nb::arg("bf16"), nb::arg("ids").noconvert(),
            nb::arg("weights").noconvert(), nb::arg("y"), nb::arg("activation"))
       .def_prop_ro("count", [](const ExpertsHolder& holder) { return holder.layer.count(); })
@@ -226,10 +227,11 @@ void bind_experts(nb::module_& m) {
   nb::class_<MlpHolder>(m, "Mlp")
       .def_static(
           "load",
-          [](const CheckpointFile& file, std::int64_t layer, bool pack, int threads) {
-            return load<Mlp>(file, layer, pack, threads, &job::load_mlp);
+          [](const CheckpointFile& file, std::int64_t layer, bool pack, int threads,
+             std::string_view device) {
+            return load<Mlp>(file, layer, pack, threads, device, &job::load_mlp);
           },
-          nb::arg("checkpoint"), nb::arg("layer"), nb::arg("pack"), nb::arg("threads"))
+          nb::arg("checkpoint"), nb::arg("layer"), nb::arg("pack"), nb::arg("threads"), nb::arg("device"))
       .def("forward", &forward_mlp, nb::arg("x"), nb::arg("bf16"), nb::arg("token_ids").none(), nb::arg("y"),
            nb::arg("activation"))
       .def_prop_ro("experts", [](const MlpHolder& holder) { return holder.layer.experts().count(); })

@@ -12,10 +12,10 @@ Activation activation_named(std::string_view name) {
   fail(ErrorCode::invalid_argument, "activation is '{}', none of exact, int8, mxfp8", name);
 }
 
-LayerOptions layer_options(bool pack, int threads) {
+LayerOptions layer_options(bool pack, int threads, std::string_view device) {
   LayerOptions options;
   options.pack = pack;
-  options.context = context_of(threads);
+  options.context = context_of(threads, device);
   return options;
 }
 

@@ -15,7 +15,7 @@ namespace mxfp4::python {
 /// "exact", "int8", "mxfp8". Throws Error invalid_argument for another name.
 Activation activation_named(std::string_view name);
 
-LayerOptions layer_options(bool pack, int threads);
+LayerOptions layer_options(bool pack, int threads, std::string_view device);
 
 /// What must live as long as a layer that uses its weights where they lie.
 struct Kept {

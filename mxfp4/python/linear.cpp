@@ -25,9 +25,9 @@ struct Layer {
 };
 
 Layer make(const Bytes& codes, const Bytes& scales, std::int64_t rows, std::int64_t columns,
-           const std::optional<Floats>& bias, bool pack, int threads) {
+           const std::optional<Floats>& bias, bool pack, int threads, std::string_view device) {
   const Mxfp4View view = mxfp4_view("Linear", codes, scales, {rows, columns}, kBlockSize);
-  const LayerOptions options = layer_options(pack, threads);
+  const LayerOptions options = layer_options(pack, threads, device);
   const std::span<const float> values =
       bias ? std::span(bias->data(), bias->size()) : std::span<const float>();
   auto linear = [&] {
@@ -39,8 +39,9 @@ Layer make(const Bytes& codes, const Bytes& scales, std::int64_t rows, std::int6
   return layer;
 }
 
-Layer load(const CheckpointFile& file, std::string_view name, bool pack, int threads) {
-  const LayerOptions options = layer_options(pack, threads);
+Layer load(const CheckpointFile& file, std::string_view name, bool pack, int threads,
+           std::string_view device) {
+  const LayerOptions options = layer_options(pack, threads, device);
   auto linear = [&] {
     const nb::gil_scoped_release release;
     return job::load_linear(*file.checkpoint, name, options);
@@ -71,11 +72,13 @@ void bind_linear(nb::module_& m) {
       .def(
           "__init__",
           [](Layer* self, const Bytes& codes, const Bytes& scales, std::int64_t rows, std::int64_t columns,
-             const std::optional<Floats>& bias, bool pack,
-             int threads) { new (self) Layer(make(codes, scales, rows, columns, bias, pack, threads)); },
+             const std::optional<Floats>& bias, bool pack, int threads, std::string_view device) {
+            new (self) Layer(make(codes, scales, rows, columns, bias, pack, threads, device));
+          },
           nb::arg("codes").noconvert(), nb::arg("scales").noconvert(), nb::arg("rows"), nb::arg("columns"),
-          nb::arg("bias").noconvert().none(), nb::arg("pack"), nb::arg("threads"))
-      .def_static("load", &load, nb::arg("checkpoint"), nb::arg("name"), nb::arg("pack"), nb::arg("threads"))
+          nb::arg("bias").noconvert().none(), nb::arg("pack"), nb::arg("threads"), nb::arg("device"))
+      .def_static("load", &load, nb::arg("checkpoint"), nb::arg("name"), nb::arg("pack"), nb::arg("threads"),
+                  nb::arg("device"))
       .def("forward", &forward, nb::arg("x"), nb::arg("bf16"), nb::arg("y"), nb::arg("activation"))
       .def_prop_ro("rows", [](const Layer& layer) { return layer.linear.rows(); })
       .def_prop_ro("columns", [](const Layer& layer) { return layer.linear.columns(); })

@@ -29,12 +29,13 @@ std::optional<int> first_dimension(const DenseView& x, int axis) {
 
 void quantize(nb::handle array, bool bf16, nb::handle codes, nb::handle scales, int axis, int block_size,
               std::string_view preset, std::optional<std::string_view> scale, std::string_view nonfinite,
-              const std::optional<Floats>& importance, const std::optional<Bytes>& reference, int threads) {
+              const std::optional<Floats>& importance, const std::optional<Bytes>& reference, int threads,
+              std::string_view device) {
   const DenseArray x = dense_array("quantize: x", array, bf16);
   QuantizeOptions options{.recipe = recipe_of(preset, scale, nonfinite),
                           .axis = axis,
                           .block_size = block_size,
-                          .context = context_of(threads)};
+                          .context = context_of(threads, device)};
   if (importance) options.importance = {importance->data(), importance->size()};
   const std::int64_t columns =
       x.view.shape.at(static_cast<std::size_t>(axis < 0 ? axis + x.view.rank() : axis));
@@ -78,10 +79,11 @@ void quantize(nb::handle array, bool bf16, nb::handle codes, nb::handle scales, 
 
 /// `shape` is [..., K]. With `transposed` the result is [..., K, N].
 void dequantize(const Bytes& codes, const Bytes& scales, const Shape& shape, int block_size,
-                std::string_view dtype_name, nb::handle out, bool transposed, int threads) {
+                std::string_view dtype_name, nb::handle out, bool transposed, int threads,
+                std::string_view device) {
   const Mxfp4View t = mxfp4_view("dequantize", codes, scales, shape, block_size);
   const Dtype dtype = dtype_named("dequantize: dtype", dtype_name);
-  const Context context = context_of(threads);
+  const Context context = context_of(threads, device);
   const std::int64_t element = bits_of(dtype) / 8;
   const Output target =
       output("dequantize: out", out, static_cast<std::size_t>(element_count(shape) * element));
@@ -148,10 +150,10 @@ void bind_tensor(nb::module_& m) {
   m.def("quantize", &quantize, nb::arg("x"), nb::arg("bf16"), nb::arg("codes"), nb::arg("scales"),
         nb::arg("axis"), nb::arg("block_size"), nb::arg("preset"), nb::arg("scale").none(),
         nb::arg("nonfinite"), nb::arg("importance").noconvert().none(),
-        nb::arg("reference").noconvert().none(), nb::arg("threads"));
+        nb::arg("reference").noconvert().none(), nb::arg("threads"), nb::arg("device"));
   m.def("dequantize", &dequantize, nb::arg("codes").noconvert(), nb::arg("scales").noconvert(),
         nb::arg("shape"), nb::arg("block_size"), nb::arg("dtype"), nb::arg("out"), nb::arg("transposed"),
-        nb::arg("threads"));
+        nb::arg("threads"), nb::arg("device"));
   m.def("error_stats", &error_stats, nb::arg("x"), nb::arg("bf16"), nb::arg("axis"),
         nb::arg("codes").noconvert(), nb::arg("scales").noconvert(), nb::arg("shape"), nb::arg("block_size"),
         nb::arg("threads"));

@@ -35,6 +35,11 @@ def thread_count(threads: int | None) -> int:
     return 0 if threads is None else number(threads, "threads")
 
 
+def device_name(device: str | None) -> str:
+    """For the extension, to which "" is what MXFP4_DEVICE says."""
+    return "" if device is None else text(device, "device")
+
+
 def file_path(value: Any, what: str) -> str:
     """Raises TypeError for what is no path."""
     try:

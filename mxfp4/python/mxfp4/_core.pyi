@@ -30,6 +30,7 @@ def quantize(
     importance: Floats | None,
     reference: Bytes | None,
     threads: int,
+    device: str,
 ) -> None: ...
 def dequantize(
     codes: Bytes,
@@ -40,6 +41,7 @@ def dequantize(
     out: object,
     transposed: bool,
     threads: int,
+    device: str,
 ) -> None: ...
 def error_stats(
     x: object,
@@ -123,9 +125,10 @@ class Experts:
         limit: float,
         pack: bool,
         threads: int,
+        device: str,
     ) -> None: ...
     @staticmethod
-    def load(checkpoint: Checkpoint, layer: int, pack: bool, threads: int) -> Experts: ...
+    def load(checkpoint: Checkpoint, layer: int, pack: bool, threads: int, device: str) -> Experts: ...
     def forward(
         self, x: object, bf16: bool, ids: NDArray[np.int32], weights: Floats, y: object, activation: str
     ) -> None: ...
@@ -164,7 +167,7 @@ class Router:
 
 class Mlp:
     @staticmethod
-    def load(checkpoint: Checkpoint, layer: int, pack: bool, threads: int) -> Mlp: ...
+    def load(checkpoint: Checkpoint, layer: int, pack: bool, threads: int, device: str) -> Mlp: ...
     def forward(self, x: object, bf16: bool, token_ids: NDArray[np.int32] | None, y: object, activation: str) -> None: ...
     @property
     def experts(self) -> int: ...
@@ -179,10 +182,10 @@ class Mlp:
 
 class Linear:
     def __init__(
-        self, codes: Bytes, scales: Bytes, rows: int, columns: int, bias: Floats | None, pack: bool, threads: int
+        self, codes: Bytes, scales: Bytes, rows: int, columns: int, bias: Floats | None, pack: bool, threads: int, device: str
     ) -> None: ...
     @staticmethod
-    def load(checkpoint: Checkpoint, name: str, pack: bool, threads: int) -> Linear: ...
+    def load(checkpoint: Checkpoint, name: str, pack: bool, threads: int, device: str) -> Linear: ...
     def forward(self, x: object, bf16: bool, y: object, activation: str) -> None: ...
     @property
     def rows(self) -> int: ...

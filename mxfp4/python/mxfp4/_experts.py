@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from mxfp4 import _core
-from mxfp4._arguments import number, text, thread_count
+from mxfp4._arguments import device_name, number, text, thread_count
 from mxfp4._arrays import floats_of, is_torch, readable
 from mxfp4._checkpoint import opened
 from mxfp4._layer import Layer, forward, layer_input
@@ -39,11 +39,11 @@ class Experts(Layer):
     alpha, beta, limit
         The unit: gate = min(gate, limit), up = clamp(up, -limit, limit), gate * sigmoid(alpha * gate) * (up + beta). As
         it stands gpt-oss's; alpha=1, beta=0, limit=inf is that of Mixtral and Qwen3-MoE (SiLU).
-    activation, pack, threads
+    activation, pack, threads, device
         As Linear's.
 
-    All Tensors are quantised along their last axis, in blocks of 32. Results depend neither on threads, nor on the
-    machine, nor on what stands beside a token. Raises ValueError for shapes that do not fit each other.
+    All Tensors are quantised along their last axis, in blocks of 32. On the CPU results depend neither on threads,
+    nor on the machine, nor on what stands beside a token. Raises ValueError for shapes that do not fit each other.
     """
 
     __slots__ = ()
@@ -63,6 +63,7 @@ class Experts(Layer):
         activation: str = "exact",
         pack: bool = True,
         threads: int | None = None,
+        device: str | None = None,
     ) -> None:
         self.activation = activation
         if isinstance(gate_up, tuple):
@@ -74,7 +75,9 @@ class Experts(Layer):
             gates = [_stack(gate_up, gate_up_bias)]
         stacks = gates, _stack(down, down_bias)
         unit = float(alpha), float(beta), float(limit)
-        self._layer = _core.Experts(*stacks, bool(interleaved), *unit, bool(pack), thread_count(threads))
+        self._layer = _core.Experts(
+            *stacks, bool(interleaved), *unit, bool(pack), thread_count(threads), device_name(device)
+        )
 
     @classmethod
     def from_checkpoint(
@@ -85,6 +88,7 @@ class Experts(Layer):
         activation: str = "exact",
         pack: bool = True,
         threads: int | None = None,
+        device: str | None = None,
     ) -> Experts:
         """The experts of a decoder layer, stacked or listed one by one: gpt-oss, Mixtral, Qwen3-MoE, DeepSeek.
 
@@ -93,7 +97,8 @@ class Experts(Layer):
         """
         experts = cls.__new__(cls)
         experts.activation = activation
-        experts._layer = _core.Experts.load(opened(checkpoint), number(layer, "layer"), bool(pack), thread_count(threads))
+        how = bool(pack), thread_count(threads), device_name(device)
+        experts._layer = _core.Experts.load(opened(checkpoint), number(layer, "layer"), *how)
         return experts
 
     def __call__(self, x: A, ids: ArrayLike, weights: ArrayLike) -> A:
@@ -229,11 +234,13 @@ class Mlp(Layer):
         activation: str = "exact",
         pack: bool = True,
         threads: int | None = None,
+        device: str | None = None,
     ) -> Mlp:
         """The MLP of a decoder layer; arguments and errors are those of Experts.from_checkpoint()."""
         mlp = cls.__new__(cls)
         mlp.activation = activation
-        mlp._layer = _core.Mlp.load(opened(checkpoint), number(layer, "layer"), bool(pack), thread_count(threads))
+        how = bool(pack), thread_count(threads), device_name(device)
+        mlp._layer = _core.Mlp.load(opened(checkpoint), number(layer, "layer"), *how)
         return mlp
 
     def __call__(self, x: A, token_ids: ArrayLike | None = None) -> A:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, TypeVar
 
 from mxfp4 import _core
-from mxfp4._arguments import text, thread_count
+from mxfp4._arguments import device_name, text, thread_count
 from mxfp4._arrays import floats_of
 from mxfp4._checkpoint import opened
 from mxfp4._layer import Layer, forward
@@ -38,9 +38,12 @@ class Linear(Layer):
         made for few tokens at a time.
     threads
         How many to compute with; by default all processors that this process may use.
+    device
+        "cpu", or what computes beside it: "vulkan", "vulkan:1", "cuda" (`mxfp4 info` lists them); by default what
+        MXFP4_DEVICE says. It has a copy of the weight, and results of its own, in f32.
 
-    Results depend neither on threads, nor on the machine, nor on what stands beside a token in its batch. A layer may be
-    called from several threads at once. Raises ValueError for another shape, or a bias of another size.
+    On the CPU results depend neither on threads, nor on the machine, nor on what stands beside a token in its batch. A
+    layer may be called from several threads at once. Raises ValueError for another shape, or a bias of another size.
     """
 
     __slots__ = ()
@@ -54,13 +57,16 @@ class Linear(Layer):
         activation: str = "exact",
         pack: bool = True,
         threads: int | None = None,
+        device: str | None = None,
     ) -> None:
         expect_tensor(t, "Linear: the weight")
         if len(t.shape) != 2 or t.axis != 1 or t.block_size != 32:
             raise ValueError(f"Linear: the weight must be [N, K], quantised along K in blocks of 32, but it is {t!r}")
         self.activation = activation
         values = None if bias is None else floats_of(bias)
-        self._layer = _core.Linear(t.codes, t.scales, *t.shape, values, bool(pack), thread_count(threads))
+        self._layer = _core.Linear(
+            t.codes, t.scales, *t.shape, values, bool(pack), thread_count(threads), device_name(device)
+        )
 
     @classmethod
     def from_checkpoint(
@@ -71,6 +77,7 @@ class Linear(Layer):
         activation: str = "exact",
         pack: bool = True,
         threads: int | None = None,
+        device: str | None = None,
     ) -> Linear:
         """The layer of that name ("model.layers.0.self_attn.q_proj"), with its bias if the checkpoint has one.
 
@@ -79,7 +86,8 @@ class Linear(Layer):
         """
         layer = cls.__new__(cls)
         layer.activation = activation
-        layer._layer = _core.Linear.load(opened(checkpoint), text(name, "name"), bool(pack), thread_count(threads))
+        how = bool(pack), thread_count(threads), device_name(device)
+        layer._layer = _core.Linear.load(opened(checkpoint), text(name, "name"), *how)
         return layer
 
     def __call__(self, x: A) -> A:

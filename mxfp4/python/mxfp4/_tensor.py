@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mxfp4 import _core
-from mxfp4._arguments import text, thread_count
+from mxfp4._arguments import device_name, text, thread_count
 from mxfp4._arrays import (
     CODES,
     SCALES,
@@ -224,6 +224,7 @@ def quantize(
     reference: Tensor | ArrayLike | None = None,
     nonfinite: str = "error",
     threads: int | None = None,
+    device: str | None = None,
 ) -> Tensor:
     """Quantise an array to MXFP4.
 
@@ -250,6 +251,8 @@ def quantize(
         "saturate" (0 and +-6 times the scale), or "preset" (what the preset's origin does).
     threads
         How many to compute with; by default all processors that this process may use.
+    device
+        "cpu", or a device, as Linear takes it: the bytes are the same.
 
     Raises ValueError for arguments that do not fit, and TypeError for what is no array in this computer's memory.
 
@@ -277,7 +280,7 @@ def quantize(
     array, bf16 = readable(x, "quantize: x")
     how = text(preset, "preset"), None if scale is None else text(scale, "scale"), text(nonfinite, "nonfinite")
     _core.quantize(
-        array, bf16, codes, scales, axis, block_size, *how, importance, reference, thread_count(threads)
+        array, bf16, codes, scales, axis, block_size, *how, importance, reference, thread_count(threads), device_name(device)
     )
     return _tensor(codes, scales, shape, axis, block_size)
 
@@ -289,6 +292,7 @@ def dequantize(
     out: Any = None,
     transpose: bool = False,
     threads: int | None = None,
+    device: str | None = None,
 ) -> Any:
     """Expand MXFP4 to an array: value(code) * 2^(scale - 127), rounded once; NaN where the scale is 255.
 
@@ -303,6 +307,8 @@ def dequantize(
         with them (its convert_moe_packed_tensors), without a second copy.
     threads
         How many to compute with; by default all processors that this process may use.
+    device
+        "cpu", or a device, as Linear takes it: the bytes are the same.
 
     Returns `out`, or a new array: torch's if the codes are torch's, else numpy's.
     Raises ValueError for shapes and dtypes that do not fit.
@@ -326,7 +332,8 @@ def dequantize(
         else:
             out = np.empty(shape, numpy_dtype(name, "dtype"))
     target = writable(out, name, shape, "dequantize: out")
-    _core.dequantize(t.codes, t.scales, stored_shape, t.block_size, name, target, turned, thread_count(threads))
+    how = turned, thread_count(threads), device_name(device)
+    _core.dequantize(t.codes, t.scales, stored_shape, t.block_size, name, target, *how)
     return out
 
 
