@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "mxfp4/base/error.h"
 #include "mxfp4/cli/bench_kinds.h"
@@ -82,21 +83,31 @@ class Bench : public Verb {
   }
 
   Over over() const noexcept override { return Over::ranks; }
+  /// Refuses what can be refused as long as that is said once.
   void join(Ranks& ranks) override {
     if (what_ != "experts") {
       throw Error(ErrorCode::invalid_argument,
-                  fmt::format("bench {} is nothing for {} ranks; bench experts is", what_,
-                              ranks.communicator().size()));
+                  fmt::format("bench {} is nothing for {} ranks; bench experts is", what_, ranks.size()));
     }
-    ranks.take_communicator();
-    options_.ranks = &ranks.communicator();
+    if (app_->count("--no-pack") > 0) {
+      throw Error(ErrorCode::invalid_argument, "bench experts: --no-pack is for one rank");
+    }
+    checked_kind();
+    bench_shards(options_, ranks.size());
+    std::vector<std::pair<std::string, std::string>> asked;
+    for (const CLI::Option* const option : app_->get_options()) {
+      asked.emplace_back(option->get_name(), option->count() == 0
+                                                 ? "not given"
+                                                 : fmt::format("{}", fmt::join(option->results(), " ")));
+    }
+    options_.ranks = &ranks.take_communicator(asked);
   }
 
   void run(Console& console) override {
-    const Kind& kind =
-        *std::find_if(std::begin(kKinds), std::end(kKinds), [&](const Kind& k) { return k.name == what_; });
-    refuse_options_of_others(kind);
-    open_device();
+    const Kind& kind = checked_kind();
+    if (options_.ranks == nullptr && app_->count("--share") > 0) {
+      throw Error(ErrorCode::invalid_argument, "bench experts: --share is for several ranks, under mpirun");
+    }
     if (!preset_.empty()) options_.recipe = find_preset(preset_)->recipe;
     if (!scale_.empty()) options_.recipe.scale = *parse_scale_rule(scale_);
     const auto activation = std::find(kActivations.begin(), kActivations.end(), activation_);
@@ -108,6 +119,14 @@ class Bench : public Verb {
   }
 
  private:
+  const Kind& checked_kind() const {
+    const Kind& kind =
+        *std::find_if(std::begin(kKinds), std::end(kKinds), [&](const Kind& k) { return k.name == what_; });
+    refuse_options_of_others(kind);
+    open_device();
+    return kind;
+  }
+
   void refuse_options_of_others(const Kind& kind) const {
     for (const Kind& other : kKinds) {
       std::istringstream names(other.options);

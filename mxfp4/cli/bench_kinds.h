@@ -11,6 +11,7 @@
 #include "mxfp4/cli/table.h"
 #include "mxfp4/codec/block.h"
 #include "mxfp4/comm/communicator.h"
+#include "mxfp4/comm/shard.h"
 #include "mxfp4/kernel/linear_ops.h"
 #include "mxfp4/tensor/dtype.h"
 
@@ -50,6 +51,8 @@ BenchReport bench_quantize(const BenchOptions& options);
 BenchReport bench_dequantize(const BenchOptions& options);
 BenchReport bench_linear(const BenchOptions& options);
 BenchReport bench_experts(const BenchOptions& options);
+/// Who has what of the experts. Throws Error invalid_argument where there is too little for so many ranks.
+ShardPlan bench_shards(const BenchOptions& options, int ranks);
 BenchReport bench_sharded_experts(const BenchOptions& options);
 BenchReport bench_pack(const BenchOptions& options);
 

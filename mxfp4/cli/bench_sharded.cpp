@@ -67,12 +67,18 @@ double bytes_received(const ShardPlan& plan, const BenchedModel& model, std::siz
 
 }  // namespace
 
+ShardPlan bench_shards(const BenchOptions& options, int ranks) {
+  const BenchedModel& model = benched_model(options.like);
+  const bool experts = options.share == "experts";
+  if (!experts) cut_channels(static_cast<std::int64_t>(model.intermediate), ranks);
+  return share_experts(static_cast<std::int64_t>(model.experts), ranks, experts ? 1 : ranks);
+}
+
 BenchReport bench_sharded_experts(const BenchOptions& options) {
   Communicator& ranks = *options.ranks;
   const BenchedModel& model = benched_model(options.like);
   const Context context{options.threads, default_isa()};
-  const ShardPlan plan = share_experts(static_cast<std::int64_t>(model.experts), ranks.size(),
-                                       options.share == "experts" ? 1 : ranks.size());
+  const ShardPlan plan = bench_shards(options, ranks.size());
   RankTimes mine;
   std::optional<ShardedExperts> layer;
   {

@@ -112,6 +112,12 @@ void Console::error(std::string_view message) noexcept {
   note(err.paint(Ink::bad, "error:") + " " + printable(message) + "\n");
 }
 
+void Console::failure(ErrorCode code, const std::string& message) {
+  error(message);  // first: what failed may be to print
+  if (!json || code == ErrorCode::interrupted) return;
+  print_json(Json{{"error", {{"code", to_string(code)}, {"message", message}}}});
+}
+
 void Console::note(std::string_view text) noexcept {
   if (silent) return;
   try {

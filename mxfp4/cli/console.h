@@ -8,6 +8,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "mxfp4/base/error.h"
+
 namespace mxfp4::cli {
 
 /// JSON whose fields keep their order.
@@ -57,6 +59,9 @@ class Console {
   /// Writes a line to stderr, "warning: ..." or "error: ..."; control characters in it are made visible.
   void warn(std::string_view message) noexcept;
   void error(std::string_view message) noexcept;
+  /// Says why the tool ends: as an error and, with --json, also as an object, unless it was told to stop.
+  /// Throws as print() does.
+  void failure(ErrorCode code, const std::string& message);
   /// Writes to stderr as it is. Never fails: where nobody reads there is nobody to tell.
   void note(std::string_view text) noexcept;
 };

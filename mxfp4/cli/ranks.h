@@ -3,6 +3,8 @@
 
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "mxfp4/base/error.h"
 #include "mxfp4/cli/console.h"
@@ -17,13 +19,14 @@ class Ranks {
   /// start_communicator() throws.
   explicit Ranks(Console& console);
 
-  bool several() const noexcept { return communicator_->size() > 1; }
-  Communicator& communicator() noexcept { return *communicator_; }
+  int size() const noexcept { return communicator_->size(); }
+  bool several() const noexcept { return size() > 1; }
   /// For a verb whose work they share; null for one rank.
   job::Team* team() noexcept { return team_.get(); }
 
-  /// The verb has begun to use the communicator itself, so that nothing can be agreed on any more.
-  void take_communicator() noexcept { taken_ = true; }
+  /// Ends the team, so that the verb has the communicator for itself. What the ranks were asked for is
+  /// compared first, since nothing can be agreed on any more: throws what job::check_same_job() throws.
+  Communicator& take_communicator(const std::vector<std::pair<std::string, std::string>>& asked);
 
   /// All has gone well here: waits until it has everywhere.
   void leave();
@@ -33,6 +36,8 @@ class Ranks {
   std::string fail(ErrorCode code, const std::string& message, int status);
 
  private:
+  void end_all(ErrorCode code, const std::string& message, int status) noexcept;
+
   Console& console_;
   std::unique_ptr<Communicator> communicator_;
   std::unique_ptr<job::Team> team_;

@@ -29,9 +29,7 @@ constexpr int kFailure = 3;
 constexpr int kSignalBase = 128;
 
 int report(Console& console, Ranks& ranks, int status, ErrorCode code, const std::string& text) {
-  const std::string message = ranks.fail(code, text, status);
-  console.error(message);  // first: what failed may be to print
-  if (console.json) console.print_json(Json{{"error", {{"code", to_string(code)}, {"message", message}}}});
+  console.failure(code, ranks.fail(code, text, status));
   return status;
 }
 
@@ -136,8 +134,8 @@ int run_verb(std::span<char*> arguments, Console& console, Ranks& ranks) {
   if (ranks.several()) {
     if (parser.chosen->over() == Verb::Over::one_rank) {
       throw Error(ErrorCode::invalid_argument,
-                  fmt::format("{} is nothing for {} ranks; what they can share is: {}", first,
-                              ranks.communicator().size(), verbs_over_ranks(parser)));
+                  fmt::format("{} is nothing for {} ranks; what they can share is: {}", first, ranks.size(),
+                              verbs_over_ranks(parser)));
     }
     parser.chosen->join(ranks);
   }
@@ -167,10 +165,6 @@ int run_guarded(std::span<char*> arguments, Console& console, Ranks& ranks) {
   try {
     return run_verb(arguments, console, ranks);
   } catch (const Error& error) {
-    if (error.code() == ErrorCode::interrupted) {
-      console.error(ranks.fail(error.code(), error.what(), status_of(error)));
-      return status_of(error);
-    }
     return report(console, ranks, status_of(error), error.code(), error.what());
   } catch (const std::bad_alloc&) {
     return report(console, ranks, kFailure, ErrorCode::out_of_memory, "out of memory");
@@ -194,7 +188,7 @@ int run_over_ranks(std::span<char*> arguments, Console& console) {
   try {
     ranks.emplace(console);
   } catch (const Error& error) {  // of MPI, before anybody could tell the others
-    console.error(error.what());
+    console.failure(error.code(), error.what());
     return status_of(error);
   }
   return run_guarded(arguments, console, *ranks);

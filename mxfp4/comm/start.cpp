@@ -37,6 +37,12 @@ std::unique_ptr<Communicator> start_communicator() {
   std::string error = start == nullptr ? dlerror() : "";
   std::unique_ptr<Communicator> communicator(start == nullptr ? nullptr : start(error));
   if (communicator == nullptr) fail(ErrorCode::unsupported, "{}: {}", file, error);
+  if (communicator->size() == 1 && !launched.starts_with("PMIX_RANK")) {
+    fail(ErrorCode::unsupported,
+         "{} says that this is one of several ranks, but MPI has found no other: the launcher belongs to "
+         "another MPI, or the variable is left over from one",
+         launched);
+  }
   return communicator;
 }
 

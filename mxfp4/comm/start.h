@@ -14,7 +14,8 @@ std::string launched_as();
 
 /// Over MPI under a launcher, else the single process. MPI is a file of its own, libmxfp4_mpi-VERSION.so,
 /// which is looked for beside the library and as the system looks for libraries, and opened under a launcher
-/// only. Throws Error unsupported under a launcher if it is not there or does not start. Called once; the
+/// only. Throws Error unsupported under a launcher if it is not there, does not start, or has found no other
+/// rank where the launcher tells of some: every one of them would do all of the work. Called once; the
 /// object must end before the process does.
 std::unique_ptr<Communicator> start_communicator();
 

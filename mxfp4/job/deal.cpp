@@ -2,8 +2,6 @@
 #include <numeric>
 #include <thread>
 
-#include <nlohmann/json.hpp>
-
 #include "mxfp4/base/fail_internal.h"
 #include "mxfp4/job/deal_internal.h"
 
@@ -30,23 +28,6 @@ std::uint64_t work_of(const Output& output, const std::vector<std::size_t>& part
     for (const auto& spec : output.parts[part].outputs) bytes += spec.bytes();
   }
   return bytes;
-}
-
-void check_same_job(Team& team, const Traits& traits) {
-  // As binary JSON, since paths may be any bytes.
-  const std::vector<std::uint8_t> mine = nlohmann::json::to_cbor(traits);
-  const std::vector<std::string> all = team.gather({mine.begin(), mine.end()});
-  const auto first = nlohmann::json::from_cbor(all[0]).get<Traits>();
-  for (std::size_t rank = 1; rank < all.size(); ++rank) {
-    const auto other = nlohmann::json::from_cbor(all[rank]).get<Traits>();
-    const auto [a, b] = std::mismatch(first.begin(), first.end(), other.begin(), other.end());
-    if (a == first.end() && b == other.end()) continue;
-    const auto told = [](auto trait, auto end) {
-      return trait == end ? "nothing more" : fmt::format("{}: {}", trait->first, trait->second);
-    };
-    fail(ErrorCode::invalid_argument, "rank {} was asked for something else than rank 0: {}, not {}", rank,
-         told(b, other.end()), told(a, first.end()));
-  }
 }
 
 std::string to_note(std::size_t shard, const ShardNotes& notes) {

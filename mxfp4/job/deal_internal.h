@@ -24,10 +24,6 @@ std::vector<int> deal_shards(const std::vector<std::uint64_t>& bytes, int ranks)
 /// Bytes that are read and written for a shard.
 std::uint64_t work_of(const Output& output, const std::vector<std::size_t>& parts);
 
-/// Compares what the ranks were asked for. Throws on all of them Error invalid_argument with the first
-/// difference between a rank and rank 0.
-void check_same_job(Team& team, const Traits& traits);
-
 /// A note to rank 0 that a shard is whole.
 std::string to_note(std::size_t shard, const ShardNotes& notes);
 std::pair<std::size_t, ShardNotes> from_note(const std::string& note);

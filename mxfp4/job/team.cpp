@@ -221,4 +221,22 @@ void Team::check_alive(int rank) const {
               std::chrono::duration_cast<std::chrono::seconds>(silent).count());
 }
 
+void check_same_job(Team& team, const std::vector<std::pair<std::string, std::string>>& asked) {
+  using Asked = std::vector<std::pair<std::string, std::string>>;
+  // As binary JSON, since paths may be any bytes.
+  const std::vector<std::uint8_t> mine = Json::to_cbor(asked);
+  const std::vector<std::string> all = team.gather({mine.begin(), mine.end()});
+  const auto first = Json::from_cbor(all[0]).get<Asked>();
+  for (std::size_t rank = 1; rank < all.size(); ++rank) {
+    const auto other = Json::from_cbor(all[rank]).get<Asked>();
+    const auto [a, b] = std::mismatch(first.begin(), first.end(), other.begin(), other.end());
+    if (a == first.end() && b == other.end()) continue;
+    const auto told = [](auto trait, auto end) {
+      return trait == end ? "nothing more" : fmt::format("{}: {}", trait->first, trait->second);
+    };
+    mxfp4::fail(ErrorCode::invalid_argument, "rank {} was asked for something else than rank 0: {}, not {}",
+                rank, told(b, other.end()), told(a, first.end()));
+  }
+}
+
 }  // namespace mxfp4::job

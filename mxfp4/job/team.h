@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "mxfp4/base/error.h"
@@ -109,5 +110,9 @@ class Team {
   std::function<void(int, const std::string&)> listener_;
   std::thread thread_;
 };
+
+/// Compares what the ranks were asked for, by name. Throws on all of them Error invalid_argument with the
+/// first difference between a rank and rank 0, and what Team::gather() throws.
+void check_same_job(Team& team, const std::vector<std::pair<std::string, std::string>>& asked);
 
 }  // namespace mxfp4::job

@@ -110,6 +110,10 @@ def test_options_of_another_kind_are_refused(mxfp4, what, option):
     assert f"bench {what}: {option} is for" in mxfp4("bench", what, option, *value, status=2).err
 
 
+def test_a_share_is_for_ranks(mxfp4):
+    assert "--share is for several ranks" in mxfp4("bench", "experts", "--share", "channels", status=2).err
+
+
 @pytest.mark.parametrize("what", ["linear", "pack"])
 def test_a_weight_too_small_to_time_is_refused(mxfp4, what):
     said = mxfp4("bench", what, "--rows", 1, "--cols", 33, status=2).err

@@ -234,6 +234,23 @@ def test_an_interrupt_ends_all_and_leaves_what_can_be_resumed(ranks, mxfp4, mode
     assert content(out) == content(whole)
 
 
+def pid_of_rank(process: subprocess.Popen, rank: int) -> int:
+    """Of the tool, once it has begun."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        for task in Path(f"/proc/{process.pid}/task").iterdir():
+            for pid in map(int, (task / "children").read_text().split()):
+                try:
+                    environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+                    program = Path(f"/proc/{pid}/exe").readlink().name
+                except OSError:
+                    continue
+                if f"OMPI_COMM_WORLD_RANK={rank}".encode() in environment and program == "mxfp4":
+                    return pid
+        time.sleep(0.01)
+    pytest.fail(f"rank {rank} does not begin")
+
+
 @pytest.mark.parametrize("share", ["experts", "channels"])
 def test_bench_shows_where_each_rank_spends_its_time(ranks, share):
     report = json.loads(ranks(2, "bench", "experts", "--like", "tiny", "--share", share, "--json").out)
@@ -243,7 +260,56 @@ def test_bench_shows_where_each_rank_spends_its_time(ranks, share):
         parts = row["compute_seconds"] + row["exchange_seconds"] + row["wait_seconds"]
         assert 0 < row["compute_seconds"] <= row["seconds"] and parts < 3 * row["seconds"]
     assert report["received_bytes"] == 64 * 4 * (4 / 2 if share == "experts" else 1)
-    assert "bench linear is nothing for 2 ranks" in ranks(2, "bench", "linear", status=2).err
+
+
+@pytest.mark.parametrize(
+    "arguments, refusal",
+    [
+        (("bench", "linear"), "bench linear is nothing for 3 ranks; bench experts is"),
+        (("bench", "experts", "--rows", 5), "bench experts: --rows is for quantize"),
+        (("bench", "experts", "--no-pack"), "bench experts: --no-pack is for one rank"),
+        (("bench", "experts", "--like", "tiny", "--share", "channels", "--tokens", "x"), "--tokens"),
+        (("bench", "experts", "--like", "tiny", "--threads", 0), "--threads"),
+    ],
+)
+def test_what_bench_refuses_is_said_once(ranks, arguments, refusal):
+    said = ranks(3, *arguments, status=2)
+    assert said.err.count("error:") == 1 and f"error: {refusal}" in said.err and said.out == ""
+
+
+def test_bench_refuses_more_ranks_than_there_are_parts_once(ranks):
+    said = ranks(4, "bench", "experts", "--like", "tiny", "--share", "channels", status=2)
+    assert said.err.count("error:") == 1
+    assert "error: tensor parallel: 96 channels are 3 times 32, too few for 4 ranks\n" in said.err
+
+
+def test_bench_compares_what_its_ranks_were_asked_for(ranks):
+    said = ranks(2, "bench", "experts", "--like", "tiny", "--tokens", "1{rank}", "--json", status=2)
+    different = "rank 1 was asked for something else than rank 0: --tokens: 11, not --tokens: 10"
+    assert f"error: {different}\n" in said.err and said.err.count("error:") == 1
+    assert json.loads(said.out)["error"] == {"code": "invalid_argument", "message": different}
+    said = ranks(2, "bench", "{rank}", status=2)
+    assert said.err.count("error:") == 1
+
+
+def test_a_rank_that_is_told_to_stop_is_named(ranks):
+    process = ranks.start(2, "bench", "experts", "--like", "gpt-oss-20b", "--tokens", 256)
+    rank_1 = pid_of_rank(process, 1)
+    time.sleep(0.5)
+    os.kill(rank_1, signal.SIGTERM)
+    err = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + signal.SIGTERM, err
+    assert "error: rank 1: stopped\n" in err and err.count("error:") == 1
+
+
+def test_ranks_of_another_mpi_are_refused(ranks, mxfp4, whole):
+    """As many processes as that would each do all of the work, and write one output."""
+    for setting in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE"):
+        said = subprocess.run([ranks.tool, "inspect", whole, "--json"], env={**plain_environment(), setting: "2"},
+                              capture_output=True, text=True)  # fmt: skip
+        assert said.returncode == 3
+        assert json.loads(said.stdout)["error"]["code"] == "unsupported"
+        assert f"error: {setting}=2 says that this is one of several ranks, but MPI has found no other" in said.stderr
 
 
 def test_a_tool_without_mpi_refuses_to_be_one_of_several(static_prefix, mxfp4, whole, tmp_path):
