@@ -56,7 +56,11 @@ Json to_json(const job::ConvertReport& report, bool planned) {
 class Convert : public Verb {
  public:
   void declare(CLI::App& app) override {
-    add_paths(app, request_.in, request_.out);
+    add_path(app, "IN", request_.in, kAnyModel)->required();
+    add_path(app, "OUT", request_.out,
+             "What to write: a directory; of a .safetensors file a file, of a .gguf file either; "
+             "with --format gguf a .gguf file")
+        ->required();
     add_choice(app, "--format", request_.format, job::convert_formats(), "FORMAT", "How to store OUT")
         ->required()
         ->group("What to write");

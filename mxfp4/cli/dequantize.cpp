@@ -43,7 +43,10 @@ Json to_json(const job::DequantizeReport& report) {
 class Dequantize : public Verb {
  public:
   void declare(CLI::App& app) override {
-    add_paths(app, request_.in, request_.out);
+    add_path(app, "IN", request_.in, kAnyModel)->required();
+    add_path(app, "OUT", request_.out,
+             "What to write: a directory; of a .safetensors file a file, of a .gguf file either")
+        ->required();
     add_choice(app, "--dtype", dtype_, {"bf16", "f16", "f32"}, "DTYPE",
                "Of the expanded weights (default: what the config says, else bf16)")
         ->group("What to write");

@@ -16,7 +16,7 @@ constexpr int kMostThreads = 1024;
 class Diff : public Verb {
  public:
   void declare(CLI::App& app) override {
-    add_path(app, "A", request_.a, "A model directory, or one .safetensors file")->required();
+    add_path(app, "A", request_.a, kAnyModel)->required();
     add_path(app, "B", request_.b, "The other")->required();
     app.add_flag(
            "--values", request_.values,

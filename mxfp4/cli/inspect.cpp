@@ -108,7 +108,7 @@ std::string metadata(const InspectReport& report) {
 class Inspect : public Verb {
  public:
   void declare(CLI::App& app) override {
-    add_path(app, "PATH", request_.path, "A model directory, or one .safetensors or .gguf file")->required();
+    add_path(app, "PATH", request_.path, kAnyModel)->required();
     add_repeated(app, "--tensors", request_.tensors, "PATTERN",
                  "List only what PATTERN names: an exact name, a dotted prefix, a glob, or re:EXPRESSION")
         ->group("What to show");

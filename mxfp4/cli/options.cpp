@@ -37,11 +37,6 @@ CLI::Option* add_path(CLI::App& app, const std::string& name, std::filesystem::p
   });
 }
 
-void add_paths(CLI::App& app, std::filesystem::path& in, std::filesystem::path& out) {
-  add_path(app, "IN", in, "A model directory, or one .safetensors file")->required();
-  add_path(app, "OUT", out, "What to write: a directory or a file, as IN is")->required();
-}
-
 void add_job_options(CLI::App& app, job::Options& options) {
   const char* const group = "How it runs";
   add_number(app, "--threads", options.threads, 1, kMostThreads, "Threads to use (default: all processors)")
@@ -63,7 +58,7 @@ void add_timeout(CLI::App& app, std::chrono::seconds& timeout) {
          "--timeout", [&timeout](int seconds) { timeout = std::chrono::seconds(seconds); },
          "Under mpirun: seconds for which a rank may be out of touch, or get no further (default: 300)")
       ->type_name("N")
-      ->check(CLI::Range(1, kDay))
+      ->check(CLI::Range(1, kDay).description(""))
       ->group("How it runs");
 }
 

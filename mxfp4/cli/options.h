@@ -19,8 +19,8 @@ namespace mxfp4::cli {
 CLI::Option* add_path(CLI::App& app, const std::string& name, std::filesystem::path& path,
                       const std::string& description);
 
-/// Positionals IN and OUT.
-void add_paths(CLI::App& app, std::filesystem::path& in, std::filesystem::path& out);
+/// What a path of a model can be, where all that is read will do.
+inline constexpr const char* kAnyModel = "A model directory, or one .safetensors, .gguf or .uqff file";
 
 /// --threads, --max-memory, --max-shard, --resume, --overwrite.
 void add_job_options(CLI::App& app, job::Options& options);

@@ -50,7 +50,8 @@ std::vector<job::TensorRule> read_rules(const std::filesystem::path& path) {
 class Quantize : public Verb {
  public:
   void declare(CLI::App& app) override {
-    add_paths(app, request_.in, request_.out);
+    add_path(app, "IN", request_.in, "A model directory, or one .safetensors file")->required();
+    add_path(app, "OUT", request_.out, "What to write: a directory or a file, as IN is")->required();
     declare_numbers(app);
     declare_selection(app);
     const char* const group = "What to write";

@@ -18,7 +18,8 @@ constexpr const char* kPage = "report.html";
 class Report : public Verb {
  public:
   void declare(CLI::App& app) override {
-    add_path(app, "PATH", request_.path, "A model directory, or one .safetensors file, with MXFP4 weights")
+    add_path(app, "PATH", request_.path,
+             "A model directory, or one .safetensors, .gguf or .uqff file, with MXFP4 weights")
         ->required();
     add_path(app, "--against", request_.against,
              "The model that PATH was made of: show the error, and what every other scale rule would give")

@@ -54,7 +54,7 @@ class Verify : public Verb {
  public:
   void declare(CLI::App& app) override {
     const char* const what = "What to check";
-    add_path(app, "PATH", request_.path, "A model directory, or one .safetensors file")->required();
+    add_path(app, "PATH", request_.path, kAnyModel)->required();
     CLI::Option* const structure =
         app.add_flag("--structure", structure_, "Headers, index and config only: no weight is read")
             ->group(what);

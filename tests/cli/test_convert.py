@@ -1,6 +1,7 @@
 """convert: every convention from every other, judged by a reader of their descriptions and by the projects themselves."""
 
 import importlib.util
+import itertools
 import json
 import subprocess
 import sys
@@ -200,6 +201,25 @@ def test_stacked_affine_words_are_refused_by_name(mxfp4, tmp_path):
     write_safetensors(tmp_path / "in/model.safetensors", tensors)
     error = mxfp4.json("convert", tmp_path / "in", tmp_path / "out", "--format", "native", status=3)["error"]
     assert error["code"] == "unsupported" and "'x.experts.up_proj.weight' is in MLX's affine mode and stacked" in error["message"]
+
+
+@pytest.mark.parametrize("format", ["mlx", "linear"])
+def test_experts_in_fp8_are_stacked_by_nobody(mxfp4, golden, tmp_path, format):
+    """Where they are listed, some in FP8 are expanded; a format that stacks experts takes those that are MXFP4."""
+    model = Model(golden / "tiny-deepseek-v4/deepseek-v4")
+    for expert, part in itertools.product(range(5), ("weight", "scale")):
+        model.tensors[f"layers.0.ffn.experts.{expert}.w1.{part}"] = model[f"layers.0.ffn.shared_experts.w1.{part}"]
+    (tmp_path / "in").mkdir()
+    write_safetensors(tmp_path / "in/model.safetensors", model.tensors)
+    (tmp_path / "in/config.json").write_text(json.dumps(model.config))
+    error = mxfp4.json("convert", tmp_path / "in", tmp_path / "out", "--format", format, status=3)["error"]
+    assert error["code"] == "unsupported" and error["message"] == (
+        f"--format {format}: 'layers.0.ffn.experts.0.gate_proj.weight' is not MXFP4, and of experts only those that are MXFP4 are put together"
+    )
+    assert not (tmp_path / "out").exists()
+    listed = mxfp4.json("convert", tmp_path / "in", tmp_path / "out", "--format", "compressed-tensors")
+    assert listed["verified"] and listed["totals"]["expanded"] == 5 + mxfp4.json(
+        "convert", golden / "tiny-deepseek-v4/deepseek-v4", tmp_path / "all", "--format", "compressed-tensors")["totals"]["expanded"]  # fmt: skip
 
 
 def test_affine_words_of_unknown_kind_are_told(mxfp4, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -10,7 +11,7 @@ import pytest
 
 from checkpoints import tree_bytes, write_safetensors
 
-VERBS = ["quantize", "dequantize", "inspect", "verify", "diff", "report", "synth", "info", "completion"]
+VERBS = ["quantize", "dequantize", "convert", "inspect", "verify", "diff", "report", "synth", "bench", "info", "completion"]
 
 
 @pytest.mark.parametrize("arguments", [
@@ -54,6 +55,22 @@ def test_the_version_is_a_number(mxfp4):
     name, number = mxfp4("--version").out.split()
     assert name == "mxfp4" and all(part.isdigit() for part in number.split("."))
     assert mxfp4.json("--version") == {"version": number}
+
+
+@pytest.mark.parametrize("verb, rest", [
+    ("dequantize", ["out"]), ("convert", ["out", "--format", "mlx"]), ("inspect", []), ("verify", []), ("diff", ["."]), ("report", ["--json"]),
+])  # fmt: skip
+def test_help_names_the_files_that_are_read(mxfp4, golden, tmp_path, verb, rest):
+    models = golden / "tiny-gpt-oss"
+    assert "A model directory, or one .safetensors, .gguf or .uqff file" in " ".join(mxfp4(verb, "--help").out.split())
+    for path in (models / "gguf/mxfp4.gguf", models / "uqff-from-description/mxfp4-0.uqff"):
+        mxfp4(verb, path, *[path if word == "." else word for word in rest], cwd=tmp_path)
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_is_in_our_words(mxfp4, verb):
+    assert not re.search(r"INT|UINT|FLOAT|TEXT| in \[", mxfp4(verb, "--help").out)
 
 
 def test_help_names_every_verb(mxfp4):
