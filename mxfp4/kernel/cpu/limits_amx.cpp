@@ -3,6 +3,7 @@
 #include "mxfp4/kernel/cpu/dot_amx.h"
 #include "mxfp4/kernel/cpu/isa_avx512.h"
 #include "mxfp4/kernel/cpu/limits.h"
+#include "mxfp4/kernel/cpu/limits_avx512.h"
 
 namespace mxfp4::kernel {
 namespace {
@@ -27,16 +28,8 @@ double int8_dots(std::size_t rounds) noexcept {
   return static_cast<double>(rounds) * kOperations;
 }
 
-struct F32s {
-  using Vector = __m512;
-  static constexpr std::size_t kOperations = 32;
-  static Vector start() noexcept { return _mm512_setzero_ps(); }
-  static Vector operand() noexcept { return _mm512_set1_ps(0.75f); }
-  static Vector add(Vector sum, Vector a) noexcept { return _mm512_fmadd_ps(a, a, sum); }
-};
-
 }  // namespace
 
-const LimitOps amx::kLimitOps = {read<Avx512>, int8_dots, run_chains<F32s>};
+const LimitOps amx::kLimitOps = {read<Avx512>, int8_dots, run_chains<F32s512>};
 
 }  // namespace mxfp4::kernel

@@ -2,6 +2,7 @@
 #include "mxfp4/kernel/cpu/cpu_kernels.h"
 #include "mxfp4/kernel/cpu/isa_avx512.h"
 #include "mxfp4/kernel/cpu/limits.h"
+#include "mxfp4/kernel/cpu/limits_avx512.h"
 
 namespace mxfp4::kernel {
 namespace {
@@ -14,16 +15,8 @@ struct Int8s {
   static Vector add(Vector sum, Vector a) noexcept { return _mm512_dpbusd_epi32(sum, a, a); }
 };
 
-struct F32s {
-  using Vector = __m512;
-  static constexpr std::size_t kOperations = 32;
-  static Vector start() noexcept { return _mm512_setzero_ps(); }
-  static Vector operand() noexcept { return _mm512_set1_ps(0.75f); }
-  static Vector add(Vector sum, Vector a) noexcept { return _mm512_fmadd_ps(a, a, sum); }
-};
-
 }  // namespace
 
-const LimitOps avx512vnni::kLimitOps = {read<Avx512>, run_chains<Int8s>, run_chains<F32s>};
+const LimitOps avx512vnni::kLimitOps = {read<Avx512>, run_chains<Int8s>, run_chains<F32s512>};
 
 }  // namespace mxfp4::kernel
