@@ -126,6 +126,27 @@ TEST_F(Resume, KeepsWhatIsWholeAfterAStopAndSaysHowToGoOn) {
   }
 }
 
+TEST_F(Resume, DoesNotCallWholeWhatWasReadBackOtherwise) {
+  const fs::path second = "model-00002-of-00004.safetensors";
+  Attempt attempt;
+  make(attempt);
+  attempt.output.check = [&](const fs::path& written) {
+    std::fstream(written / second, std::ios::in | std::ios::out | std::ios::binary)
+        .seekp(-1, std::ios::end)
+        .put(9);
+    throw Error(ErrorCode::io, "it is not what it was");
+  };
+  const std::string message =
+      message_of([&] { write_output(attempt.output, out, true, attempt.options); }, ErrorCode::io);
+  EXPECT_EQ(message, "it is not what it was; it stays in " + partial.native() +
+                         ": --resume makes the shards anew that were damaged there, if any");
+  const ino_t first = number_of(first_shard), damaged = number_of(partial / second);
+  go_on([](Attempt& again) { again.output.check = [](const fs::path&) {}; });
+  EXPECT_EQ(number_of(out / first_shard.filename()), first);
+  EXPECT_NE(number_of(out / second), damaged);
+  expect_whole();
+}
+
 TEST_F(Resume, KeepsNothingWhereTheSameRunWouldFailAgain) {
   for (const ErrorCode code :
        {ErrorCode::corrupt_file, ErrorCode::invalid_argument, ErrorCode::unsupported}) {

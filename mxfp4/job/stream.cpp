@@ -295,12 +295,14 @@ Written write_directory(const Output& output, const ShardPlan& plan, const fs::p
     take_statistics(output, plan.shards[shard], notes);
     work->record(shard, std::move(notes));
   });
+  bool read_back = false;
   try {
     Written written{plan.names, 0};
     Writer writer(output, options);  // ends before `work` does: it may still be syncing a shard there
     write_shards(output, plan, directory, work ? &*work : nullptr, writer, options);
     if (work) write_rest(output, plan, directory, writer, written);
     meet(team);
+    read_back = true;
     if (output.check) {
       output.check(directory);
       meet(team);
@@ -311,7 +313,8 @@ Written write_directory(const Output& output, const ShardPlan& plan, const fs::p
   } catch (const Error& error) {
     end_after(output, team, error);
     if (!work || !work->keep_after(error.code())) throw;
-    throw Error(error.code(), fmt::format("{}; {}", error.what(), work->kept_message()));
+    const bool doubtful = read_back && error.code() == ErrorCode::io;
+    throw Error(error.code(), fmt::format("{}; {}", error.what(), work->kept_message(doubtful)));
   } catch (...) {  // no memory, most likely
     end_together(team, Error(ErrorCode::out_of_memory, "out of memory"));
     if (work) work->keep_after(ErrorCode::out_of_memory);

@@ -124,7 +124,11 @@ bool WorkDirectory::keep_after(ErrorCode code) {
   return passing && !journal_.finished().empty();
 }
 
-std::string WorkDirectory::kept_message() const {
+std::string WorkDirectory::kept_message(bool doubtful) const {
+  if (doubtful) {
+    return fmt::format("it stays in {}: --resume makes the shards anew that were damaged there, if any",
+                       path().native());
+  }
   return fmt::format("{} of {} shards are whole in {}: --resume goes on from there",
                      journal_.finished().size(), plan_.shards.size(), path().native());
 }

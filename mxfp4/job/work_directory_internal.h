@@ -38,7 +38,8 @@ class WorkDirectory {
 
   /// After an error: whether what is whole stays for --resume, and how to tell so.
   bool keep_after(ErrorCode code);
-  std::string kept_message() const;
+  /// `doubtful`: it was read back, and was not what it should be.
+  std::string kept_message(bool doubtful) const;
 
   /// Gives the directory its final name.
   void commit();

@@ -1,11 +1,12 @@
 // Loaded before the C library (LD_PRELOAD): at the CRASH_AT-th call that changes files the process is killed
 // (or gets CRASH_SIGNAL), before the call or, with CRASH_AFTER, after it; with CRASH_ERRNO the call fails
-// instead, with that error; with CRASH_HANG it does not return. Every call takes CRASH_SLOW microseconds
-// more. CRASH_COUNT names a file for the number of calls.
+// instead, with that error; with CRASH_HANG it does not return; with CRASH_SPOIL it writes other bytes, if it
+// writes. Every call takes CRASH_SLOW microseconds more. CRASH_COUNT names a file for the number of calls.
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <vector>
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -22,6 +23,17 @@ long number(const char* name) {
 }
 
 template <class Result, class... Arguments>
+Result spoiled(Result (*next)(Arguments...), Arguments... arguments) {
+  return next(arguments...);
+}
+ssize_t spoiled(ssize_t (*next)(int, const void*, size_t, off_t), int file, const void* bytes, size_t count,
+                off_t at) {
+  std::vector<char> other(static_cast<const char*>(bytes), static_cast<const char*>(bytes) + count);
+  if (count > 0) other.back() ^= 1;
+  return next(file, other.data(), count, at);
+}
+
+template <class Result, class... Arguments>
 Result crash_around(Result (*next)(Arguments...), Arguments... arguments) {
   static const long at = number("CRASH_AT"), error = number("CRASH_ERRNO"), slow = number("CRASH_SLOW");
   static const bool after = getenv("CRASH_AFTER") != nullptr, hang = getenv("CRASH_HANG") != nullptr;
@@ -34,6 +46,8 @@ Result crash_around(Result (*next)(Arguments...), Arguments... arguments) {
     return -1;
   }
   while (now && hang) pause();
+  static const bool spoil = getenv("CRASH_SPOIL") != nullptr;
+  if (now && spoil) return spoiled(next, arguments...);
   if (now && !after) kill(getpid(), signal);
   const Result result = next(arguments...);
   if (now && after) kill(getpid(), signal);

@@ -219,3 +219,26 @@ def test_a_bare_file_begins_anew(mxfp4, model, tmp_path):
 def test_an_output_that_is_whole_is_not_resumed(mxfp4, tiny, tmp_path):
     mxfp4("quantize", tiny, tmp_path / "out")
     assert "exists already" in mxfp4("quantize", tiny, tmp_path / "out", "--resume", status=2).err
+
+
+def test_what_is_read_back_otherwise_is_made_anew(mxfp4, model, crash, tmp_path):
+    """A disk that keeps other bytes than it was given: convert finds out, and says what --resume will do."""
+    quantised, out, partial = tmp_path / "in", tmp_path / "out", tmp_path / "out.mxfp4-partial"
+    mxfp4("quantize", model, quantised)
+    run = ["convert", quantised, out, "--format", "mlx", "--max-shard", "50K", "--threads", 1]
+    mxfp4(*run, env={"LD_PRELOAD": str(crash), "CRASH_COUNT": str(tmp_path / "count")})
+    whole = content(out)
+    found = 0
+    for at in range(10, int((tmp_path / "count").read_text()), 7):
+        shutil.rmtree(out, ignore_errors=True)
+        process = mxfp4.start(*run, env={"LD_PRELOAD": str(crash), "CRASH_AT": str(at), "CRASH_SPOIL": "1"})
+        err = process.communicate(timeout=300)[1]
+        if "was written wrong" not in err:  # no weight, or no write at all
+            shutil.rmtree(partial, ignore_errors=True)
+            continue
+        found += 1
+        assert process.returncode == 3 and not out.exists() and "shards are whole" not in err
+        assert f"it stays in {partial}: --resume makes the shards anew that were damaged there, if any\n" in err
+        assert "it is made anew" in mxfp4(*run, "--resume").err
+        assert content(out) == whole
+    assert found > 3
