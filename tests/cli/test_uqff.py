@@ -86,6 +86,18 @@ def test_a_model_with_biases_of_its_own(mxfp4, golden, tmp_path):
     assert error["code"] == "unsupported" and "blobs have no names" in error["message"]
 
 
+def test_embeddings_are_layers(mxfp4, golden, tmp_path):
+    """As 1.2 has them; in the residual file mistral.rs would look for one that is not quantised."""
+    mxfp4("quantize", golden / "tiny-llama/bf16", tmp_path / "in", "--format", "native", "--include", "model.embed_tokens.weight")
+    mxfp4("convert", tmp_path / "in", tmp_path / "out", "--format", "uqff")
+    before, after = Model(tmp_path / "in").tensors, read_safetensors(tmp_path / "out/mxfp4-0.uqff")
+    name = "model.embed_tokens.weight"
+    assert after[name].dtype == np.uint8 and after[name].tobytes() == before[name].tobytes()
+    assert after[f"{name}.scales"].tobytes() == before[f"{name}_scale"].tobytes()
+    assert after[f"{name}.format"] == 6 and after["uqff.version.minor"] == 2
+    assert not [n for n in read_safetensors(tmp_path / "out/residual.safetensors") if "embed" in n]
+
+
 def test_every_verb_reads_it(mxfp4, gpt_oss, tmp_path):
     for name in ("uqff-from-description", "uqff-0.2-from-description"):
         assert mxfp4.json("inspect", gpt_oss / name)["convention"] == "uqff"
