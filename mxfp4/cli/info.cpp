@@ -10,6 +10,7 @@
 #include "mxfp4/cli/text.h"
 #include "mxfp4/cli/verb.h"
 #include "mxfp4/codec/scale_rule.h"
+#include "mxfp4/job/convert_job.h"
 #include "mxfp4/kernel/device.h"
 #include "mxfp4/quantize/quantize.h"
 
@@ -64,6 +65,13 @@ std::string devices_text(const kernel::DeviceList& list, const Device& in_use, c
   return text;
 }
 
+/// Those that are no conventions.
+std::string formats_of_convert() {
+  std::vector<std::string> names = job::convert_formats();
+  for (const Convention& convention : conventions()) std::erase(names, convention.name);
+  return fmt::format("  convert also writes {}\n", fmt::join(names, ", "));
+}
+
 class Info : public Verb {
  public:
   void declare(CLI::App& app) override { app.footer("  mxfp4 info\n  mxfp4 info --json"); }
@@ -108,7 +116,7 @@ class Info : public Verb {
     }
     text += devices_text(devices, context.device, screen);
     text += section("scale rules", kScaleRules, screen) + section("presets", presets(), screen) +
-            section("formats", conventions(), screen);
+            section("formats", conventions(), screen) + formats_of_convert();
     console.print(text);
   }
 };

@@ -255,6 +255,8 @@ def test_info_says_what_there_is(mxfp4):
     assert "scalar" == mxfp4.json("info", env={"MXFP4_ISA": "scalar"})["isa"]
     text = mxfp4("info").out
     assert all(rule["name"] in text for rule in info["scale_rules"])
+    formats = re.search(r"How to store OUT: (.*?) --from", " ".join(mxfp4("convert", "--help").out.split()))[1].split(", ")
+    assert "nvfp4" in formats and all(re.search(rf"\b{name}\b(?!-)", text) for name in formats)
 
 
 def test_a_file_where_a_directory_was_meant_is_no_model(mxfp4, tmp_path):
