@@ -40,7 +40,7 @@ function(mxfp4_cuda_fake_test sources)
   mxfp4_flags(cuda_fake_test)
   mxfp4_quick(cuda_fake_test)
   add_test(NAME CudaFake COMMAND cuda_fake_test)
-  set_tests_properties(CudaFake PROPERTIES LABELS kernel ENVIRONMENT MXFP4_DEVICE=cuda)
+  set_tests_properties(CudaFake PROPERTIES LABELS cuda ENVIRONMENT MXFP4_DEVICE=cuda)
 endfunction()
 
 # In front of the library: without the backend its host side belongs to its tests alone.
